@@ -1,0 +1,1 @@
+"""The tracer daemon and its person's commands."""

@@ -1,0 +1,1 @@
+"""The health authority's server: codes, publish, exports, feeds, retention."""

@@ -1,0 +1,44 @@
+"""One way in for the three commands: errors become one line on stderr and the documented exit code."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from forewarn_protocol.errors import ForewarnError
+
+EXIT_DONE, EXIT_NO, EXIT_BAD_INPUT, EXIT_MISSING = 0, 1, 2, 3
+
+
+def run(  # noqa: PLR0911 - a table of errors and their exits, one return each
+    app: typer.Typer, name: str, arguments: Sequence[str] | None = None
+) -> int:
+    """Run a Typer application and return its exit code; no traceback for what the user or the world did."""
+    try:
+        result = typer.main.get_command(app).main(args=arguments, prog_name=name, standalone_mode=False)
+    except typer.TyperException as error:
+        return _say(name, f"{' '.join(error.format_message().split())} (try: {name} --help)", EXIT_BAD_INPUT)
+    except (typer.Abort, KeyboardInterrupt):
+        return _say(name, "stopped", 130)
+    except ForewarnError as error:
+        return _say(name, error.message, error.exit_code)
+    except ModuleNotFoundError as error:
+        return _say(name, _extra_sentence(name, error), EXIT_MISSING)
+    except BrokenPipeError:
+        # The reader of our output left (`| head`): nothing is wrong, and nothing more can be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_DONE
+    except OSError as error:
+        return _say(name, f"{error.strerror or error}: {error.filename or 'the system'}", EXIT_MISSING)
+    return result if isinstance(result, int) else EXIT_DONE
+
+
+def _extra_sentence(name: str, error: ModuleNotFoundError) -> str:
+    extra = {"forewarn-client": "client", "forewarn-server": "server"}.get(name, "simulations")
+    return f"the module {error.name} is not installed: run pip install 'forewarn[{extra}]'"
+
+
+def _say(name: str, sentence: str, code: int) -> int:
+    sys.stderr.write(f"{name}: {sentence}\n")
+    return code

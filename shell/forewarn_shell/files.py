@@ -1,0 +1,52 @@
+"""Files that are whole or not there: bounded reads, durable writes."""
+
+import os
+import secrets
+from pathlib import Path
+
+from forewarn_protocol.errors import BadInput, Missing
+
+
+def read_bounded(path: Path, limit_bytes: int) -> bytes:
+    """Return a file's bytes, reading at most `limit_bytes`.
+
+    Raises:
+        Missing: there is no such file, or it may not be read.
+        BadInput: it is larger than the limit, or no file.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(limit_bytes + 1)
+    except IsADirectoryError as error:
+        raise BadInput(f"{path} is a folder: give a file") from error
+    except OSError as error:
+        raise Missing(f"{path} cannot be read ({error.strerror}): check the path") from error
+    if len(data) > limit_bytes:
+        raise BadInput(f"{path} is larger than {limit_bytes} bytes: this is not the right file")
+    return data
+
+
+def write_durably(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write a file so that after a power cut there is the old one or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a folder's entries durable: a rename is on disk only when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
