@@ -1,0 +1,58 @@
+# Two commands do everything on a machine with git, make and Python 3.11 or newer: make demo, make test.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+BIN := .venv/bin
+PACKAGES := protocol shell client server simulations
+# pip reads these: every version is the pinned one, the build's own too.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+SEED ?= 1
+ifdef SLOW
+MARKS := not none
+else
+MARKS := not slow
+endif
+
+.PHONY: help demo test check format clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+demo: .venv/demo-is-ready  ## Run the whole loop with virtual phones and a real server (SEED=1), then open demo/report.html
+	@$(BIN)/forewarn-sim demo --seed $(SEED) --out demo
+
+test: .venv/dev-is-ready  ## Run the tests with branch coverage; SLOW=1 runs the slow ones too
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "$(MARKS)" $(ARGS)
+	$(BIN)/coverage report
+
+check: .venv/dev-is-ready  ## Lint, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev-is-ready  ## Format the code and mend what the linter can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## Remove what was made here
+	rm -rf .venv demo dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "Forewarn needs Python 3.11 or newer: install it, or run make PYTHON=/path/to/python"; exit 3; }
+	$(PYTHON) -m venv .venv
+
+.venv/demo-is-ready: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Setting up .venv (once; a minute or two) ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[simulations]'
+	@touch $@
+
+.venv/dev-is-ready: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Setting up .venv for development (once; a minute or two) ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ .venv/demo-is-ready
