@@ -19,7 +19,7 @@ def run(  # noqa: PLR0911 - a table of errors and their exits, one return each
         result = typer.main.get_command(app).main(args=arguments, prog_name=name, standalone_mode=False)
     except typer.TyperException as error:
         return _say(name, f"{' '.join(error.format_message().split())} (try: {name} --help)", EXIT_BAD_INPUT)
-    except (typer.Abort, KeyboardInterrupt):
+    except typer.Abort:
         return _say(name, "stopped", 130)
     except ForewarnError as error:
         return _say(name, error.message, error.exit_code)

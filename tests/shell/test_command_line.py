@@ -1,0 +1,75 @@
+import errno
+import os
+from collections.abc import Callable
+
+import pytest
+import typer
+
+from forewarn_protocol.errors import BadSettings, Missing, NotVerified, Refused
+from forewarn_shell.command_line import run
+
+
+def app_that(act: Callable[[], object]) -> typer.Typer:
+    app = typer.Typer(rich_markup_mode=None, pretty_exceptions_enable=False, add_completion=False)
+
+    @app.callback()
+    def root() -> None:
+        """Forewarn."""
+
+    @app.command()
+    def go(number: int = 1) -> object:
+        assert number
+        return act()
+
+    return app
+
+
+def leave(code: int) -> Callable[[], object]:
+    def act() -> object:
+        raise typer.Exit(code)
+
+    return act
+
+
+def fail(error: BaseException) -> Callable[[], object]:
+    def act() -> object:
+        raise error
+
+    return act
+
+
+@pytest.mark.parametrize(
+    ("act", "code", "says"),
+    [
+        (lambda: None, 0, ""),
+        (leave(4), 4, ""),
+        (fail(BadSettings("the port\nis 99999: give 0..65535")), 2, "the port is 99999: give 0..65535"),
+        (fail(NotVerified("the signature does not verify")), 1, "the signature does not verify"),
+        (fail(Refused("the code has expired: ask for a new one", "code_expired")), 1, "ask for a new one"),
+        (fail(Missing("no Bluetooth adapter: plug one in")), 3, "plug one in"),
+        (fail(ModuleNotFoundError("No module named 'x'", name="x")), 3, "forewarn[client]"),
+        (fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "diary.db")), 3, "diary.db"),
+        (fail(KeyboardInterrupt()), 130, ""),  # who pressed Ctrl-C needs no sentence
+        (fail(typer.Abort()), 130, "stopped"),
+    ],
+)
+def test_each_error_is_one_line_and_its_exit_code(
+    act: Callable[[], object], code: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(app_that(act), "forewarn-client", ["go"]) == code
+    stderr = capsys.readouterr().err
+    assert says in stderr
+    assert stderr.count("\n") == (1 if says else 0)
+
+
+@pytest.mark.parametrize("arguments", [["go", "--number", "x"], ["go", "--nothing"], ["nothing"], [], ["go", "extra"]])
+def test_bad_usage_is_one_line_and_exit_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(app_that(lambda: None), "forewarn-client", arguments) == 2
+    stderr = capsys.readouterr().err
+    assert stderr.startswith("forewarn-client: ")
+    assert stderr.count("\n") == 1
+
+
+def test_a_programming_error_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(app_that(lambda: 1 // 0), "forewarn-client", ["go"])
