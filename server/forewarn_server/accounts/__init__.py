@@ -1,0 +1,1 @@
+"""Who of the authority may do what: API keys with a role."""

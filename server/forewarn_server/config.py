@@ -1,0 +1,86 @@
+"""What an operator may set: name, default, unit and bounds on one line, read once, injected."""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import Field, StringConstraints, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
+
+from forewarn_protocol.errors import BadSettings, Missing
+from forewarn_shell.files import read_bounded
+
+SETTINGS_FILE: Final = "settings.toml"
+_MAX_SETTINGS_BYTES: Final = 65_536
+
+Region = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+AuthorityId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+
+
+class ServerSettings(BaseSettings):
+    """One deployment: what stands in DATA/settings.toml, over it FOREWARN_SERVER_*, over that the command line."""
+
+    model_config = SettingsConfigDict(env_prefix="FOREWARN_SERVER_", frozen=True, extra="forbid")
+
+    data: Path = Field(description="folder with databases, keys and the public folder")
+    region: Region = Field(description="the region whose keys this server publishes")
+    health_authority_id: AuthorityId = Field(
+        "", validate_default=False, description="name in certificates; empty: the region"
+    )
+    host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
+    port: int = Field(8080, ge=0, le=65_535, description="port to listen on; 0: any free one")
+
+    short_code_minutes: int = Field(15, ge=1, le=60, description="minutes that a code of 8 digits lives")
+    long_code_hours: int = Field(24, ge=1, le=24, description="hours that a code of 16 characters lives")
+    token_hours: int = Field(24, ge=1, le=24, description="hours that a verification token lives")
+    certificate_minutes: int = Field(15, ge=1, le=60, description="minutes that a certificate lives")
+    codes_per_key_and_day: int = Field(1_000, ge=0, le=1_000_000, description="codes an API key may issue in a UTC day")
+    maximum_symptom_days: int = Field(14, ge=1, le=28, description="days that a symptom or test date may lie back")
+
+    minimum_reports_per_file: int = Field(3, ge=1, le=1_000, description="distinct publishes an export file waits for")
+    maximum_wait_h: int = Field(
+        6, ge=0, le=24, description="hours after which a file no longer waits for more publishes"
+    )
+    padded_keys: int = Field(1_000, ge=0, le=500_000, description="keys an export file holds at least")
+    maximum_keys_per_file: int = Field(500_000, ge=1, le=500_000, description="keys an export file holds at most")
+    embargo_h: int = Field(2, ge=2, le=24, description="hours between a key's expiry and its publication")
+    key_retention_days: int = Field(14, ge=1, le=14, description="days that keys and export files stay")
+    audit_retention_days: int = Field(365, ge=1, le=365, description="days that an act of staff stays in the audit")
+
+    @classmethod
+    def load(cls, data: Path, **overrides: object) -> Self:
+        """Read the settings of an initialised data folder; overrides that are None count as not given.
+
+        Raises:
+            Missing: the folder holds no server.
+            BadSettings: a setting is unknown or out of its bounds.
+        """
+        path = data / SETTINGS_FILE
+        if not path.is_file():
+            raise Missing(f"{data} holds no server: run forewarn-server init --data {data} --region REGION")
+        try:
+            stored = tomllib.loads(read_bounded(path, _MAX_SETTINGS_BYTES).decode())
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadSettings(f"{path} is no TOML: mend it or run init in a new folder") from error
+        return cls.checked(data, stored, {name: value for name, value in overrides.items() if value is not None})
+
+    @classmethod
+    def checked(cls, data: Path, stored: dict[str, object], given: dict[str, object]) -> Self:
+        """Lay the sources over each other and refuse what is unknown or out of bounds, in one line."""
+        try:
+            from_environment = EnvSettingsSource(cls)()
+            return cls.model_validate({**stored, **from_environment, **given, "data": data})
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            name = ".".join(str(part) for part in first["loc"]) or "settings"
+            raise BadSettings(f"the setting {name} is wrong: {first['msg']}") from error
+
+    @property
+    def authority(self) -> str:
+        """The name of the health authority in certificates and publishes."""
+        return self.health_authority_id or self.region
+
+    @property
+    def public(self) -> Path:
+        """The folder that anybody may download."""
+        return self.data / "public"

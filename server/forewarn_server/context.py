@@ -1,0 +1,52 @@
+"""What every feature is given: settings, clock, keys and the two open databases."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from aiohttp import web
+
+from forewarn_server.config import ServerSettings
+from forewarn_server.signing_keys import SigningKeys
+from forewarn_server.store.engine import Database
+from forewarn_server.store.schema import EXPOSURE, REGISTRY
+from forewarn_shell.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The open parts of one server process."""
+
+    settings: ServerSettings
+    clock: Clock
+    keys: SigningKeys = field(repr=False)
+    exposure: Database
+    registry: Database
+
+    def now_s(self) -> int:
+        """Return the clock's Unix time in whole seconds."""
+        return int(self.clock.utc())
+
+
+CONTEXT: Final = web.AppKey("context", Context)
+
+
+@asynccontextmanager
+async def open_context(settings: ServerSettings, clock: Clock) -> AsyncIterator[Context]:
+    """Load the keys and open both databases, for the web application and for commands alike.
+
+    Raises:
+        Missing: a key or a database is not there, or has another schema than this version.
+    """
+    keys = SigningKeys.load(settings.data / "keys")
+    for schema in (EXPOSURE, REGISTRY):
+        await asyncio.to_thread(schema.check, settings.data)
+    exposure = Database.open(EXPOSURE.path(settings.data))
+    registry = Database.open(REGISTRY.path(settings.data))
+    try:
+        yield Context(settings, clock, keys, exposure, registry)
+    finally:
+        await exposure.close()
+        await registry.close()

@@ -1,0 +1,61 @@
+"""Listens: one application on one address, without access log, until cancelled or told to stop."""
+
+import asyncio
+import errno
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+
+from forewarn_protocol.errors import Missing
+from forewarn_server.config import ServerSettings
+from forewarn_server.jobs import SUPERVISOR
+
+# The library's own messages name the caller's address: nobody hears them. Faults of ours are told by `problems`.
+_silent: Final = logging.getLogger("forewarn_server.unheard")
+_silent.addHandler(logging.NullHandler())
+_silent.propagate = False
+_silent.disabled = True
+
+_SHUTDOWN_S: Final = 10.0
+
+
+@asynccontextmanager
+async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
+    """Serve `app` and give its real address as URL (port 0 becomes the port that was free).
+
+    Raises:
+        Missing: the address cannot be listened on; or what `create_app` needs at start-up is not there.
+    """
+    runner = web.AppRunner(app, access_log=None, logger=_silent, handle_signals=False, auto_decompress=False)
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, host, port, shutdown_timeout=_SHUTDOWN_S)
+        try:
+            await site.start()
+        except OSError as error:
+            reason = "is in use" if error.errno == errno.EADDRINUSE else "cannot be listened on"
+            raise Missing(f"the address {host} port {port} {reason}: choose another with --host and --port") from error
+        yield f"http://{_for_url(host)}:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+def _for_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+async def serve(app: web.Application, settings: ServerSettings, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, or until a background job meets a programming error."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with listening(app, settings.host, settings.port) as url:
+        say(f"ready {url}")
+        # A server without its jobs would go on taking keys that nobody ever seals: better that it ends and says so.
+        app[SUPERVISOR].add_done_callback(lambda ended: stop.set() if ended.cancelled() or ended.exception() else None)
+        await stop.wait()

@@ -1,0 +1,84 @@
+"""How a database is opened: durable commits, deleted rows overwritten, and one writer at a time."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final, Self
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import ConnectionPoolEntry
+
+_PRAGMAS: Final = (
+    "PRAGMA busy_timeout = 10000",
+    "PRAGMA journal_mode = WAL",
+    # An answer is given only after the commit is on disk: an acknowledged key or code survives a power cut.
+    "PRAGMA synchronous = FULL",
+    # Forgotten means overwritten with zeros, not only unlinked.
+    "PRAGMA secure_delete = ON",
+    "PRAGMA foreign_keys = ON",
+)
+_WRITES: Final = "forewarn_writes"
+
+# At DEBUG these print every parameter and row, codes' hashes and keys included, whatever `hide_parameters` says.
+for _name in ("aiosqlite", "sqlalchemy.engine"):
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+class Database:
+    """One open database. Reads see a snapshot; writes take their turn and are whole or not there."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._writing = engine.execution_options(**{_WRITES: True})
+        # SQLite's own waiting is a back-off without fairness: under load it would starve somebody.
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open the SQLite file at `path`; it must have been migrated (see `schema`)."""
+        engine = create_async_engine(make_url("sqlite+aiosqlite://").set(database=str(path)), hide_parameters=True)
+        _prepare(engine.sync_engine)
+        return cls(engine)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection whose reads all see the same moment."""
+        async with self._engine.begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection in a write transaction: committed at the end, rolled back on any error."""
+        async with self._turn, self._writing.begin() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+def open_blocking(path: Path) -> Engine:
+    """Open the same file for the commands that migrate; every transaction writes."""
+    engine = create_engine(make_url("sqlite://").set(database=str(path)), hide_parameters=True)
+    _prepare(engine)
+    return engine.execution_options(**{_WRITES: True})
+
+
+def _prepare(engine: Engine) -> None:
+    @event.listens_for(engine, "connect")
+    def _set(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
+        # The driver must not open transactions by itself: it would begin them too late, after the first read.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in _PRAGMAS:
+            cursor.execute(pragma)
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
