@@ -1,0 +1,72 @@
+"""What an alert tells a person: what to do and whom to call, per region and language, signed by the authority."""
+
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, model_validator
+
+from forewarn_protocol.errors import BadFeed
+from forewarn_protocol.feeds import FeedHead, Sequence53, UnixTime
+from forewarn_protocol.wire import WireModel, parse_json
+
+MAX_ADVICE_BYTES: Final = 64 * 1024
+Language = Literal["vi", "en"]
+LANGUAGES: Final[tuple[Language, ...]] = ("vi", "en")
+
+Sentence = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+# Only web pages: what stands here becomes a link on the person's own device.
+WebAddress = Annotated[str, Field(max_length=300, pattern=r"^https://[^\s\x00-\x1f\x7f]+$")]
+Telephone = Annotated[str, Field(pattern=r"^[+0-9][0-9 ()-]{1,29}$")]
+Region = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,15}$")]
+
+
+class Contact(WireModel):
+    """Somebody to call: name, telephone, and when they answer."""
+
+    name: Sentence
+    phone: Telephone
+    hours: Sentence
+
+
+class AdviceText(WireModel):
+    """The advice in one language."""
+
+    title: Sentence
+    steps: tuple[Sentence, ...] = Field(min_length=1, max_length=20)
+    call: tuple[Contact, ...] = Field(min_length=1, max_length=10)
+    url: WebAddress | None = None
+
+
+class Advice(WireModel):
+    """A region's advice in every language that Forewarn speaks."""
+
+    sequence: Sequence53
+    issued: UnixTime
+    expires: UnixTime
+    region: Region
+    texts: dict[Language, AdviceText]
+
+    @model_validator(mode="after")
+    def _ages_and_speaks_all_languages(self) -> Self:
+        if self.expires <= self.issued:
+            raise ValueError("a feed expires before it was issued")
+        if missing := set(LANGUAGES) - set(self.texts):
+            raise ValueError(f"the advice lacks the language {min(missing)}")
+        return self
+
+    @property
+    def head(self) -> FeedHead:
+        """Sequence, issue and expiry."""
+        return FeedHead(self.sequence, self.issued, self.expires)
+
+    def text(self, language: Language) -> AdviceText:
+        """Return the advice in one language."""
+        return self.texts[language]
+
+
+def parse_advice(body: bytes) -> Advice:
+    """Read an advice feed whose signature was verified.
+
+    Raises:
+        BadFeed: larger than 64 kB, no JSON, or no advice.
+    """
+    return parse_json(Advice, body, error=BadFeed, limit_bytes=MAX_ADVICE_BYTES)

@@ -1,0 +1,95 @@
+"""What the authority signs for devices: the rule that decides, its thresholds, calibration, and the export keys."""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Self
+
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from pydantic import AfterValidator, Field, model_validator
+
+from forewarn_protocol.advice import Region
+from forewarn_protocol.errors import BadFeed, BadInput
+from forewarn_protocol.exports.signing import public_key_from_base64
+from forewarn_protocol.feeds import FeedHead, Sequence53, UnixTime
+from forewarn_protocol.intervals import TOLERANCE_INTERVALS
+from forewarn_protocol.metadata import Confidence
+from forewarn_protocol.risk import RiskConfiguration
+from forewarn_protocol.wire import WireModel, parse_json
+
+MAX_CONFIGURATION_BYTES: Final = 256 * 1024
+
+
+def _readable_key(text: str) -> str:
+    try:
+        public_key_from_base64(text)
+    except BadInput as error:
+        raise ValueError(error.message) from None
+    return text
+
+
+class ExportKey(WireModel):
+    """A key that signs exports, by the name and version that stand in their headers."""
+
+    key_id: Annotated[str, Field(min_length=1, max_length=100)]
+    key_version: Annotated[str, Field(max_length=100)]
+    public_key: Annotated[str, Field(max_length=1024), AfterValidator(_readable_key)]
+
+    def load(self) -> EllipticCurvePublicKey:
+        """Return the key itself."""
+        return public_key_from_base64(self.public_key)
+
+
+PowerDbm = Annotated[int, Field(ge=-50, le=20)]
+
+
+class MedianTransmitPower(WireModel):
+    """Calibrated transmit power in dBm at the median of each confidence class; a class that is absent has no cap."""
+
+    none: PowerDbm | None = None
+    low: PowerDbm | None = None
+    medium: PowerDbm | None = None
+    high: PowerDbm | None = None
+
+    def by_confidence(self) -> Mapping[Confidence, int]:
+        """Return the medians that are known, as `matching.match` takes them."""
+        known = {confidence: getattr(self, confidence.name.lower()) for confidence in Confidence}
+        return {confidence: median for confidence, median in known.items() if median is not None}
+
+
+class DeviceConfiguration(WireModel):
+    """The configuration of a region; fields that a device does not know are ignored."""
+
+    sequence: Sequence53
+    issued: UnixTime
+    expires: UnixTime
+    region: Region
+    health_authority_id: Annotated[str, Field(min_length=1, max_length=128)]
+    export_keys: tuple[ExportKey, ...] = Field(min_length=1, max_length=16)
+    tolerance_intervals: Annotated[int, Field(ge=0, le=TOLERANCE_INTERVALS)] = TOLERANCE_INTERVALS
+    minimum_distinct_rpis: Annotated[int, Field(ge=1, le=20)] = 1
+    fetch_hours: Annotated[int, Field(ge=1, le=24)] = 4
+    median_tx_dbm: MedianTransmitPower = MedianTransmitPower()
+    risk: RiskConfiguration = Field(default_factory=RiskConfiguration)
+
+    @model_validator(mode="after")
+    def _expires_after_its_issue(self) -> Self:
+        if self.expires <= self.issued:
+            raise ValueError("a feed expires before it was issued")
+        return self
+
+    @property
+    def head(self) -> FeedHead:
+        """Sequence, issue and expiry."""
+        return FeedHead(self.sequence, self.issued, self.expires)
+
+    def public_keys(self) -> tuple[EllipticCurvePublicKey, ...]:
+        """Return the keys that an export may be signed with."""
+        return tuple(key.load() for key in self.export_keys)
+
+
+def parse_configuration(body: bytes) -> DeviceConfiguration:
+    """Read a configuration feed whose signature was verified.
+
+    Raises:
+        BadFeed: too large, no JSON, or no configuration.
+    """
+    return parse_json(DeviceConfiguration, body, error=BadFeed, limit_bytes=MAX_CONFIGURATION_BYTES)

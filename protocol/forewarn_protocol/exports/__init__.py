@@ -1,0 +1,1 @@
+"""Export files: read, written, signed and listed; one module each. `export.proto` is the format's schema."""

@@ -1,0 +1,91 @@
+"""Signed feeds: index, configuration and advice, each with a sequence and an expiry against rollback and freeze."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Annotated, Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from pydantic import Field
+
+from forewarn_protocol.errors import BadFeed, NotVerified
+
+MAX_SIGNATURE_BYTES: Final = 256
+MAX_INDEX_LIFE_S: Final = 24 * 3600
+# The prefix keeps a feed's signature from being taken for one over anything else that this key might ever sign; the
+# path keeps one feed from being served as another.
+_CONTEXT: Final = b"forewarn:"
+
+UnixTime = Annotated[int, Field(ge=0, le=2**53)]
+Sequence53 = Annotated[int, Field(ge=1, le=2**53)]
+
+
+class FeedAge(Enum):
+    """Whether a feed that verifies is still the authority's word."""
+
+    CURRENT = "current"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class FeedHead:
+    """What every feed carries: a sequence that only rises (per path), issued and expires in Unix seconds.
+
+    Raises:
+        BadFeed: a feed that expires before it was issued.
+    """
+
+    sequence: int
+    issued: int
+    expires: int
+
+    def __post_init__(self) -> None:
+        if self.expires <= self.issued:
+            raise BadFeed("a feed expires before it was issued")
+
+
+def signed_bytes(url_path: str, body: bytes) -> bytes:
+    """Return what a feed's signature covers.
+
+    Raises:
+        BadFeed: a path that could be read in two ways.
+    """
+    path = url_path.removeprefix("/")
+    if not path or not path.isascii() or "\0" in path:
+        raise BadFeed("a feed's path must be plain ASCII")
+    return _CONTEXT + path.encode("ascii") + b"\0" + body
+
+
+def sign_feed(private_key: EllipticCurvePrivateKey, url_path: str, body: bytes) -> bytes:
+    """Return the contents of `X.sig` for the feed X at a URL path."""
+    return private_key.sign(signed_bytes(url_path, body), ECDSA(SHA256()))
+
+
+def verify_feed(public_keys: Sequence[EllipticCurvePublicKey], url_path: str, body: bytes, signature: bytes) -> None:
+    """Accept a feed that any of the pinned keys signed for this path.
+
+    Raises:
+        NotVerified: none did.
+    """
+    if len(signature) <= MAX_SIGNATURE_BYTES:
+        message = signed_bytes(url_path, body)
+        for key in public_keys:
+            try:
+                key.verify(signature, message, ECDSA(SHA256()))
+            except InvalidSignature:
+                continue
+            return
+    raise NotVerified(f"{url_path} is not signed by a pinned feed key: check the server and its public key")
+
+
+def check_sequence(head: FeedHead, last_sequence: int, now_s: float) -> FeedAge:
+    """Compare a verified feed with the newest one seen on the same path.
+
+    Raises:
+        NotVerified: its sequence is lower, so somebody serves an older one.
+    """
+    if head.sequence < last_sequence:
+        raise NotVerified(f"a feed went back from sequence {last_sequence} to {head.sequence}: it is not used")
+    return FeedAge.EXPIRED if now_s >= head.expires else FeedAge.CURRENT

@@ -1,0 +1,141 @@
+"""JSON as it crosses the network: limits checked before parsing, frozen models, base64, padding to a fixed size."""
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Annotated, ClassVar, Final, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from forewarn_protocol.errors import BadInput, BadMessage, Refused
+
+MAX_BODY_BYTES: Final = 64 * 1024
+MIN_PADDING_CHARACTERS: Final = 1024
+_MAX_SENTENCE_CHARACTERS: Final = 160
+
+AnyModel = TypeVar("AnyModel", bound=BaseModel)
+
+
+def base64_text(data: bytes) -> str:
+    """Return the standard base64 of some bytes, with its padding."""
+    return base64.b64encode(data).decode("ascii")
+
+
+def bytes_of(text: object) -> bytes:
+    """Read standard base64; each run of bytes has exactly one text.
+
+    Raises:
+        ValueError: it is anything else; the message repeats none of it.
+    """
+    if isinstance(text, bytes):
+        return text
+    if isinstance(text, str):
+        try:
+            data = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            data = b""
+        # The last character may carry bits that no byte needs: two texts for one key would be two keys for the HMAC.
+        if data and base64_text(data) == text:
+            return data
+    raise ValueError("should be base64 text")
+
+
+def _base64_of(least: int, most: int) -> Callable[[object], bytes]:
+    def check(value: object) -> bytes:
+        data = bytes_of(value)
+        if not least <= len(data) <= most:
+            raise ValueError(f"should be the base64 of {least if least == most else f'{least} to {most}'} bytes")
+        return data
+
+    return check
+
+
+_AS_TEXT: Final = (
+    PlainSerializer(base64_text, when_used="json"),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
+)
+Base64Of32 = Annotated[bytes, PlainValidator(_base64_of(32, 32)), *_AS_TEXT]
+"""32 bytes (a nonce, an HMAC) that stand as base64 text in JSON."""
+Base64HmacKey = Annotated[bytes, PlainValidator(_base64_of(16, 256)), *_AS_TEXT]
+"""An HMAC's key of at least 128 bits that stands as base64 text in JSON."""
+
+Padding = Annotated[str, Field(repr=False, max_length=MAX_BODY_BYTES)]
+"""Text without meaning that brings a message to the size all messages have."""
+
+
+class WireModel(BaseModel):
+    """A message: frozen, camelCase on the wire, unknown fields ignored, no value in an error.
+
+    `codes` names the API's error code for a field that is wrong; any other fault is a malformed message.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        strict=True,
+        extra="ignore",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        hide_input_in_errors=True,
+        allow_inf_nan=False,
+    )
+    codes: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def parse(cls, body: bytes) -> Self:
+        """Read a message of the API.
+
+        Raises:
+            BadMessage: larger than 64 kB, no JSON, or not this message.
+            Refused: a field that has an error code of its own is wrong.
+        """
+        return parse_json(cls, body, error=BadMessage, codes=cls.codes)
+
+    def encode(self) -> bytes:
+        """Return the message as JSON, without the fields that are absent."""
+        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
+
+    def encode_padded(self, total_bytes: int, fill: Callable[[int], str]) -> bytes:
+        """Return the message as JSON of exactly `total_bytes`; `fill(n)` gives n characters of plain ASCII padding.
+
+        Raises:
+            BadMessage: the message itself leaves less than 1 kB of the size for padding, or has no `padding`.
+        """
+        bare = self.model_copy(update={"padding": ""}).encode()
+        room = total_bytes - len(bare)
+        if "padding" not in type(self).model_fields or room < MIN_PADDING_CHARACTERS or total_bytes > MAX_BODY_BYTES:
+            raise BadMessage(f"a message of {len(bare)} bytes cannot be padded to {total_bytes}")
+        padded = self.model_copy(update={"padding": fill(room)}).encode()
+        if len(padded) != total_bytes:
+            raise BadMessage("padding must be characters that JSON writes as one byte each")
+        return padded
+
+
+def parse_json(
+    model: type[AnyModel],
+    body: bytes,
+    *,
+    error: type[BadInput],
+    limit_bytes: int = MAX_BODY_BYTES,
+    codes: dict[str, str] | None = None,
+) -> AnyModel:
+    """Read one JSON object; its size is looked at first, and no error repeats what it holds.
+
+    Raises:
+        BadInput: the class `error` says which.
+        Refused: a field named in `codes` (field on the wire → the API's error code) is wrong.
+    """
+    if len(body) > limit_bytes:
+        raise error(f"a message has {len(body)} bytes: at most {limit_bytes} are read")
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as found:
+        fault = found.errors(include_url=False, include_context=False, include_input=False)[0]
+    where = ".".join(str(part) for part in fault["loc"])
+    sentence = f"{where or 'message'}: {fault['msg'].removeprefix('Value error, ')}"[:_MAX_SENTENCE_CHARACTERS]
+    # Raised outside the handler, so that the error carries no context that holds the input.
+    for part in fault["loc"]:
+        if codes and (code := codes.get(str(part))):
+            raise Refused(sentence, code)
+    raise error(sentence)
