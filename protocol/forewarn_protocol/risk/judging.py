@@ -1,0 +1,95 @@
+"""Matches → one verdict a day: the configured rule decides about the alert, the encounters give the words."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Final
+
+from forewarn_protocol.encounters import Judged, encounters
+from forewarn_protocol.intervals import day_at
+from forewarn_protocol.matching import Match
+from forewarn_protocol.risk import cwa, gaen, minutes
+from forewarn_protocol.risk.configuration import RiskConfiguration, Rule
+from forewarn_protocol.risk.verdict import Decision, Likelihood, Verdict
+from forewarn_protocol.windows import Infectiousness, exposure_windows
+
+LIKELY: Final = 2 / 3
+POSSIBLE: Final = 1 / 3
+
+_NOTHING: Final = Decision(alert=False, reason="no window of this day counts")
+
+
+def judge(
+    matches: Iterable[Match],
+    configuration: RiskConfiguration,
+    *,
+    receiver_correction_db: float = 0,
+    minimum_distinct_rpis: int = 1,
+) -> list[Verdict]:
+    """Return a verdict for each UTC day with a match that counts, in order of days.
+
+    Unknown and revoked keys count for nothing, nor do days on which the case was not infectious.
+    """
+    counted = [
+        match for match in matches if match.distinct_rpis >= minimum_distinct_rpis and _counts(match, configuration)
+    ]
+    slots: dict[date, list[Judged]] = {}
+    identifiers: dict[date, set[bytes]] = {}
+    for match in counted:
+        for encounter in encounters(match):
+            for judged in encounter.judged(configuration.minutes.proximity, receiver_correction_db):
+                slots.setdefault(day_at(judged.slot.time_s), []).append(judged)
+        for heard in match.sightings:
+            identifiers.setdefault(day_at(heard.time_s), set()).add(heard.sighting.payload.rpi)
+    decisions = _decisions(counted, slots, configuration, receiver_correction_db)
+    return [
+        _verdict(day, slots[day], decisions.get(day, _NOTHING), configuration.rule, weak=len(identifiers[day]) == 1)
+        for day in sorted(slots)
+    ]
+
+
+def _counts(match: Match, configuration: RiskConfiguration) -> bool:
+    report_type = configuration.mapping.report_type(match.key)
+    if configuration.rule is Rule.MINUTES and report_type not in configuration.minutes.report_types:
+        return False
+    infectious = configuration.mapping.infectiousness(match.key) is not Infectiousness.NONE
+    return infectious and report_type not in gaen.NEVER_SHOWN
+
+
+def _decisions(
+    matches: Iterable[Match],
+    slots: Mapping[date, Sequence[Judged]],
+    configuration: RiskConfiguration,
+    receiver_correction_db: float,
+) -> dict[date, Decision]:
+    if configuration.rule is Rule.MINUTES:
+        return minutes.decide(slots, configuration.minutes)
+    windows = [
+        window for match in matches for window in exposure_windows(match, configuration.mapping, receiver_correction_db)
+    ]
+    if configuration.rule is Rule.CWA and configuration.cwa is not None:
+        return cwa.decide(windows, configuration.cwa)
+    return gaen.decide(windows, configuration.gaen)
+
+
+def _verdict(day: date, slots: Sequence[Judged], decision: Decision, rule: Rule, *, weak: bool) -> Verdict:
+    # The sentence speaks of the part of the day that may have been near: half an hour at a table must not drown in an
+    # afternoon at the far end of the same room.
+    near = [judged for judged in slots if judged.probability >= POSSIBLE]
+    likelihood = Likelihood.UNLIKELY
+    if near:
+        seconds = sum(judged.slot.seconds for judged in near)
+        probability = (
+            sum(judged.probability * judged.slot.seconds for judged in near) / seconds
+            if seconds
+            else max(judged.probability for judged in near)
+        )
+        likelihood = Likelihood.LIKELY if probability >= LIKELY else Likelihood.POSSIBLE
+    return Verdict(
+        day=day,
+        alert=decision.alert,
+        minutes=sum(judged.slot.seconds for judged in near or slots) / 60,
+        likelihood=likelihood,
+        rule=rule.value,
+        reason=decision.reason,
+        weak=weak,
+    )

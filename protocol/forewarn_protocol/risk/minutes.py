@@ -1,0 +1,41 @@
+"""The minutes rule: an alert when a day's expected minutes within two metres reach a threshold."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from forewarn_protocol.encounters import Judged
+from forewarn_protocol.keys import ReportType
+from forewarn_protocol.proximity import ProximityModel
+from forewarn_protocol.risk.verdict import Decision
+
+
+def _report_types() -> frozenset[ReportType]:
+    return frozenset({ReportType.CONFIRMED_TEST, ReportType.CONFIRMED_CLINICAL_DIAGNOSIS, ReportType.SELF_REPORT})
+
+
+class MinutesConfiguration(BaseModel):
+    """The threshold in expected minutes a day, the report types that count, and the model that judges distance.
+
+    The threshold is tuned on its own and is no duration: far people who sit for hours add up to minutes, too.
+    """
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    alert_minutes: Annotated[float, Field(gt=0, le=1440)] = 7.5
+    report_types: frozenset[ReportType] = Field(default_factory=_report_types)
+    proximity: ProximityModel = Field(default_factory=ProximityModel)
+
+
+def decide(days: Mapping[date, Sequence[Judged]], configuration: MinutesConfiguration) -> dict[date, Decision]:
+    """Return the decision of each day: an alert when its expected minutes within two metres reach the threshold."""
+    decisions = {}
+    for day, slots in days.items():
+        expected = sum(judged.probability * judged.slot.seconds for judged in slots) / 60
+        decisions[day] = Decision(
+            alert=expected >= configuration.alert_minutes,
+            reason=f"{expected:.0f} expected minutes within two metres; {configuration.alert_minutes:g} are needed",
+        )
+    return decisions
