@@ -1,0 +1,130 @@
+"""Every setting of the tracer: name, default, unit and bounds on one line, read once, refused early."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+from urllib.parse import urlsplit
+
+import platformdirs
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from forewarn_protocol.errors import BadSettings, ForewarnError
+from forewarn_protocol.exports.signing import public_key_from_base64
+
+ENVIRONMENT_PREFIX: Final = "FOREWARN_CLIENT_"
+SETTINGS_FILE: Final = "settings.toml"
+"""In the data folder; an environment variable goes before it, an option of the command line before both."""
+
+
+def default_data_folder() -> Path:
+    """Return where this person's diary lies unless a setting says otherwise."""
+    return platformdirs.user_data_path("forewarn")
+
+
+class ClientSettings(BaseSettings):
+    """One frozen value, passed to whoever needs it. `settings.toml` is read from the data folder."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENVIRONMENT_PREFIX)
+
+    data: Path = Field(default_factory=default_data_folder, description="a folder")
+    server: str | None = Field(None, max_length=500, description="the server's address, as in https://example.org")
+    public_key: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), max_length=8, description="feed keys, base64 of a DER SubjectPublicKeyInfo"
+    )
+    region: str = Field("vn", pattern=r"^[A-Za-z0-9_-]{1,16}$", description="a region such as vn")
+    language: Literal["vi", "en"] = Field("vi", description="vi or en")
+    radio: Literal["loopback", "bluez", "hci"] = Field("loopback", description="loopback, bluez or hci")
+    service_uuid: int = Field(0xFD6F, ge=0, le=0xFFFF, description="a 16-bit UUID, 0..65535")
+    tx_power_dbm: int = Field(-20, ge=-50, le=20, description="dBm at one metre's calibration, a whole number -50..20")
+    confidence: int = Field(0, ge=0, le=3, description="0 none, 1 low, 2 medium, 3 high")
+    receiver_correction_db: float = Field(0.0, ge=-40, le=40, allow_inf_nan=False, description="dB, a number -40..40")
+    maximum_sightings_per_window: int = Field(4000, ge=100, le=20_000, description="sightings, 100..20000")
+    retention_days: int = Field(14, ge=14, le=21, description="days, 14..21")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
+
+    @field_validator("server")
+    @classmethod
+    def _check_server(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if (
+            parts.scheme not in {"http", "https"}
+            or not parts.hostname
+            or parts.query
+            or parts.fragment
+            or "@" in parts.netloc
+        ):
+            raise ValueError("is no address of a server")
+        _ = parts.port  # raises ValueError outside 0..65535
+        return value.rstrip("/")
+
+    @field_validator("public_key", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("public_key")
+    @classmethod
+    def _check_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            try:
+                public_key_from_base64(text)
+            except ForewarnError as error:
+                raise ValueError(error.message) from error
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: arguments, environment, the data folder's settings.toml."""
+        del dotenv_settings, file_secret_settings
+        data = init_settings().get("data") or env_settings().get("data") or default_data_folder()
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(data) / SETTINGS_FILE)
+
+    @classmethod
+    def load(cls, **given: Any) -> Self:
+        """Read the settings; `given` goes before environment and file, None counts as not given.
+
+        Raises:
+            BadSettings: one line that names the setting, what is wrong, and what it wants.
+        """
+        _refuse_unknown_variables(os.environ)
+        try:
+            return cls(**{name: value for name, value in given.items() if value is not None})
+        except ValidationError as error:
+            raise BadSettings(_sentence(error.errors(include_input=False)[0])) from error
+        except (ValueError, OSError) as error:
+            # tomllib's sentence names line and column, an OSError the file.
+            raise BadSettings(f"{SETTINGS_FILE} cannot be read: {error}") from error
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    known = {f"{ENVIRONMENT_PREFIX}{name.upper()}" for name in ClientSettings.model_fields}
+    for name in environment:
+        if name.upper().startswith(ENVIRONMENT_PREFIX) and name.upper() not in known:
+            raise BadSettings(f"the environment variable {name} is no setting of forewarn-client: unset it")
+
+
+def _sentence(error: ErrorDetails) -> str:
+    name = str(error["loc"][0]) if error["loc"] else "a setting"
+    field = ClientSettings.model_fields.get(name)
+    if field is None:
+        return f"{name} is no setting: remove it (the settings are {', '.join(ClientSettings.model_fields)})"
+    problem = error["msg"].removeprefix("Value error, ")
+    return f"the setting {name} is wrong ({problem}): give {field.description}"

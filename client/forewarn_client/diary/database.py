@@ -1,0 +1,163 @@
+"""One SQLite database on one worker thread: a transaction is one function, which cancellation cannot cut in two."""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Concatenate, Final, ParamSpec, Self, TypeVar
+
+from forewarn_client.diary.schema import SCHEMA_VERSION, STATEMENTS
+from forewarn_protocol.errors import BadInput, ForewarnError, Missing
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+BUSY_TIMEOUT_S: Final = 10.0
+
+_PRAGMAS: Final = (
+    f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}",
+    "PRAGMA journal_mode = WAL",
+    # An identifier must be on the disk before it is on the air: the commit waits for the disk.
+    "PRAGMA synchronous = FULL",
+    # Deleted rows are overwritten with zeros: part of the promise that a forgotten day is gone from the files.
+    "PRAGMA secure_delete = ON",
+    # VACUUM would otherwise copy the diary into a temporary file that nothing wipes.
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA foreign_keys = ON",
+)
+
+_FAULTS: Final[dict[int, tuple[type[ForewarnError], str]]] = {
+    sqlite3.SQLITE_FULL: (Missing, "cannot grow, the disk is full: free some space"),
+    sqlite3.SQLITE_BUSY: (Missing, "is held by another program: close it, or try again"),
+    sqlite3.SQLITE_READONLY: (Missing, "may not be written: check the owner of its folder"),
+    sqlite3.SQLITE_CANTOPEN: (Missing, "cannot be opened: check the folder and its owner"),
+    sqlite3.SQLITE_PERM: (Missing, "may not be opened: check the owner of its folder"),
+    sqlite3.SQLITE_IOERR: (Missing, "cannot be read or written: check the disk"),
+    sqlite3.SQLITE_CORRUPT: (BadInput, "is damaged: erase it to start a new one"),
+    sqlite3.SQLITE_NOTADB: (BadInput, "is no diary: give another --data, or erase it to start a new one"),
+}
+
+
+class Database:
+    """The connection; functions given to `read` and `write` run one after the other, off the event loop.
+
+    A cancelled `write` is either done whole or not at all: the function has not begun, or it runs to its commit.
+    Two processes may hold the same database open.
+
+    Raises:
+        Missing: the file can't be opened or written, or was made by a newer Forewarn.
+        BadInput: the file is damaged or no diary.
+    """
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, worker: ThreadPoolExecutor) -> None:
+        self.path = path
+        self._connection = connection
+        self._worker = worker
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open the database, creating it (mode 0600) where there is none."""
+        worker = ThreadPoolExecutor(1, thread_name_prefix="diary")
+        try:
+            connection = await asyncio.shield(asyncio.wrap_future(worker.submit(_connect, path)))
+        except BaseException:
+            worker.shutdown(wait=False)
+            raise
+        return cls(path, connection, worker)
+
+    async def write(self, act: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `act(connection, …)` as one durable transaction; an exception rolls it back."""
+        return await self._run("BEGIN IMMEDIATE", lambda: act(self._connection, *args, **kwargs))
+
+    async def read(self, act: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run `act(connection, …)` on one consistent state of the database."""
+        return await self._run("BEGIN", lambda: act(self._connection, *args, **kwargs))
+
+    async def wipe_free_pages(self) -> bool:
+        """Rewrite the file without its free pages and empty the write-ahead log.
+
+        Returns whether the log is empty: False while another process still reads an older state.
+        """
+        return await asyncio.wrap_future(self._worker.submit(self._wipe_free_pages))
+
+    async def close(self) -> None:
+        """Close the connection after whatever still runs on it."""
+        closing = self._worker.submit(self._connection.close)
+        self._worker.shutdown(wait=False)
+        await asyncio.wrap_future(closing)
+
+    async def _run(self, begin: str, act: Callable[[], T]) -> T:
+        return await asyncio.wrap_future(self._worker.submit(self._transact, begin, act))
+
+    def _transact(self, begin: str, act: Callable[[], T]) -> T:
+        with _explained(self.path):
+            self._connection.execute(begin)
+            try:
+                result = act()
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+            return result
+
+    def _wipe_free_pages(self) -> bool:
+        with _explained(self.path):
+            self._connection.execute("VACUUM")
+            busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not busy
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    except OSError as error:
+        raise Missing(
+            f"{path} cannot be written ({error.strerror}): give another --data, or its owner's rights"
+        ) from error
+    with _explained(path):
+        connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+        try:
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+            _prepare(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    if _version(connection) == SCHEMA_VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    with connection:  # commits, or rolls back
+        # Asked again inside the transaction: another process may have made the tables meanwhile.
+        version = _version(connection)
+        if version > SCHEMA_VERSION:
+            raise Missing(f"{path} was written by a newer Forewarn (schema {version}): update Forewarn")
+        if version == 0:
+            for statement in STATEMENTS:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        # The low byte is the kind of fault; the rest of an extended code says where it happened.
+        kind, sentence = _FAULTS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF, (None, ""))
+        if kind is None:
+            raise
+        raise kind(f"{path} {sentence}") from error

@@ -1,0 +1,79 @@
+"""The encrypted store of what was heard: one sealed block per scan window, read back as sightings."""
+
+import sqlite3
+from collections.abc import Iterator
+from datetime import date
+from typing import Final
+
+from forewarn_client.diary.block import ScanWindow
+from forewarn_client.diary.database import Database
+from forewarn_client.diary.vault import DaySeal, Vault, day_number
+from forewarn_protocol.intervals import INTERVALS_PER_DAY, day_at, day_of
+from forewarn_protocol.sightings import Sighting
+
+_CONTEXT: Final = b"scan window"
+
+
+class Diary:
+    """Scan windows in, sightings out."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+
+    async def record(self, window: ScanWindow) -> None:
+        """Keep a scan window under the UTC day in which it opened; one without samples is not worth a row."""
+        if window.bursts:
+            await self._database.write(record, self._vault, window)
+
+    async def sightings(self, since: date, until: date | None = None) -> list[Sighting]:
+        """Return what was heard from the UTC day `since` on, to the end of `until`, in order of time."""
+        return await self._database.read(sightings, self._vault, since, until)
+
+    async def encounters_per_day(self, since: date) -> dict[date, int]:
+        """Return how many different identifiers were heard on each UTC day that has any.
+
+        A neighbour changes its identifier every 10 to 20 minutes: this counts meetings, not people.
+        """
+        return await self._database.read(encounters_per_day, self._vault, since)
+
+
+def record(connection: sqlite3.Connection, vault: Vault, window: ScanWindow) -> None:
+    """Keep a scan window inside a transaction that is already open."""
+    day = day_at(window.start_s)
+    sealed = vault.seal(connection, day, window.encode(), _CONTEXT)
+    connection.execute("INSERT INTO scan_windows (day, sealed) VALUES (?, ?)", (day_number(day), sealed))
+
+
+def windows(
+    connection: sqlite3.Connection, vault: Vault, since: date, until: date | None = None
+) -> Iterator[ScanWindow]:
+    """Yield the scan windows of the UTC days from `since` to `until`, one at a time."""
+    rows = connection.execute(
+        "SELECT day, sealed FROM scan_windows WHERE day BETWEEN ? AND ? ORDER BY day, id",
+        (day_number(since), day_number(until or date.max)),
+    )
+    open_day, seal = -1, None
+    for day, sealed in rows:
+        if day != open_day or seal is None:
+            open_day, seal = day, _seal_of(connection, vault, day)
+        yield ScanWindow.decode(seal.unseal(sealed, _CONTEXT))
+
+
+def sightings(connection: sqlite3.Connection, vault: Vault, since: date, until: date | None = None) -> list[Sighting]:
+    """Return the sightings of the UTC days from `since` to `until` in order of time."""
+    heard = [sighting for window in windows(connection, vault, since, until) for sighting in window.sightings()]
+    heard.sort(key=lambda sighting: sighting.time_s)
+    return heard
+
+
+def encounters_per_day(connection: sqlite3.Connection, vault: Vault, since: date) -> dict[date, int]:
+    """Return the number of different identifiers heard on each UTC day from `since` on."""
+    heard: dict[date, set[bytes]] = {}
+    for window in windows(connection, vault, since):
+        heard.setdefault(day_at(window.start_s), set()).update(window.bursts)
+    return {day: len(identifiers) for day, identifiers in sorted(heard.items())}
+
+
+def _seal_of(connection: sqlite3.Connection, vault: Vault, day: int) -> DaySeal:
+    return vault.day(connection, day_of(day * INTERVALS_PER_DAY))

@@ -1,0 +1,146 @@
+"""A key per UTC day, wrapped by the device key: destroying a day's key makes everything of that day unreadable."""
+
+import os
+import secrets
+import sqlite3
+from datetime import date
+from pathlib import Path
+from typing import Final, Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from forewarn_protocol.errors import BadInput, Missing
+from forewarn_protocol.intervals import INTERVALS_PER_DAY, first_interval
+from forewarn_shell.files import read_bounded, sync_folder
+
+KEY_BYTES: Final = 32
+_NONCE_BYTES: Final = 12
+
+# AES-256-GCM throughout (NIST SP 800-38D), nonces of 96 random bits. A key seals at most a few thousand messages in
+# its life (a scan window, a rotation, a match each), far below the 2^32 that 8.3 allows for random nonces.
+# Two labels keep the two uses of the cipher apart: a wrapped day key can't be passed off as a page of the diary, nor
+# the other way round, even if one key were ever used for both.
+_WRAP_LABEL: Final = b"forewarn diary v1 day key"
+_SEAL_LABEL: Final = b"forewarn diary v1 page"
+
+
+def day_number(day: date) -> int:
+    """Return the days since 1970-01-01, the form in which the database holds a UTC date."""
+    return first_interval(day) // INTERVALS_PER_DAY
+
+
+class DaySeal:
+    """Seals and unseals what belongs to one UTC day."""
+
+    def __init__(self, day: int, key: bytes) -> None:
+        self._day = day
+        self._cipher = AESGCM(key)
+
+    def seal(self, plaintext: bytes, context: bytes) -> bytes:
+        """Encrypt; `context` names the kind of entry, so that no entry can stand in for one of another kind."""
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._cipher.encrypt(nonce, plaintext, self._label(context))
+
+    def unseal(self, sealed: bytes, context: bytes) -> bytes:
+        """Decrypt what `seal` made with the same context.
+
+        Raises:
+            BadInput: the entry is damaged, or belongs to another day or kind.
+        """
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._label(context))
+        except (InvalidTag, ValueError) as error:
+            raise BadInput("an entry of the diary is damaged: it can no longer be read") from error
+
+    def _label(self, context: bytes) -> bytes:
+        return b"%s %d %s" % (_SEAL_LABEL, self._day, context)
+
+
+class Vault:
+    """The device key in memory. Every call runs inside a transaction of the diary's database, on its thread.
+
+    Day keys are unwrapped for each use and not kept: a key destroyed by one process is gone for the other one too.
+    """
+
+    def __init__(self, device_key: bytes) -> None:
+        self._wrapping = AESGCM(device_key)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Read the device key, or make one (mode 0600) where there is none.
+
+        Raises:
+            Missing: the file may not be read or written.
+            BadInput: the file is not a device key.
+        """
+        if not path.exists():
+            _create(path)
+        key = read_bounded(path, KEY_BYTES)
+        if len(key) != KEY_BYTES:
+            raise BadInput(f"{path} is no device key: bring back the right file, or erase the diary to start anew")
+        return cls(key)
+
+    def day(self, connection: sqlite3.Connection, day: date, *, create: bool = False) -> DaySeal:
+        """Return the seal of a day; with `create`, its key is made where there is none.
+
+        Raises:
+            Missing: there is no key (the day is forgotten), or it was wrapped by another device key.
+        """
+        number = day_number(day)
+        row = connection.execute("SELECT wrapped FROM day_keys WHERE day = ?", (number,)).fetchone()
+        if row is None:
+            if not create:
+                raise Missing(f"{day.isoformat()} is forgotten: its entries can no longer be read")
+            key = secrets.token_bytes(KEY_BYTES)
+            connection.execute("INSERT INTO day_keys (day, wrapped) VALUES (?, ?)", (number, self._wrap(number, key)))
+        else:
+            key = self._unwrap(number, row[0])
+        return DaySeal(number, key)
+
+    def seal(self, connection: sqlite3.Connection, day: date, plaintext: bytes, context: bytes) -> bytes:
+        """Encrypt an entry with its day's key, made where there is none."""
+        return self.day(connection, day, create=True).seal(plaintext, context)
+
+    def unseal(self, connection: sqlite3.Connection, day: date, sealed: bytes, context: bytes) -> bytes:
+        """Decrypt an entry with its day's key."""
+        return self.day(connection, day).unseal(sealed, context)
+
+    def forget_before(self, connection: sqlite3.Connection, day: date) -> int:
+        """Destroy the keys of the days before `day`; return how many there were."""
+        return connection.execute("DELETE FROM day_keys WHERE day < ?", (day_number(day),)).rowcount
+
+    def _wrap(self, day: int, key: bytes) -> bytes:
+        nonce = os.urandom(_NONCE_BYTES)
+        return nonce + self._wrapping.encrypt(nonce, key, b"%s %d" % (_WRAP_LABEL, day))
+
+    def _unwrap(self, day: int, wrapped: bytes) -> bytes:
+        try:
+            return self._wrapping.decrypt(wrapped[:_NONCE_BYTES], wrapped[_NONCE_BYTES:], b"%s %d" % (_WRAP_LABEL, day))
+        except (InvalidTag, ValueError) as error:
+            raise Missing(
+                "the diary was written with another device key: bring that back, or erase to start anew"
+            ) from error
+
+
+def _create(path: Path) -> None:
+    # Two commands may start on an empty folder at once: a link is made by one of them only, and both read its file.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(secrets.token_bytes(KEY_BYTES))
+                file.flush()
+                os.fsync(file.fileno())
+            os.link(temporary, path)
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink(missing_ok=True)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise Missing(
+            f"{path} cannot be written ({error.strerror}): give another --data, or its owner's rights"
+        ) from error

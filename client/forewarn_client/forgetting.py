@@ -1,0 +1,50 @@
+"""Forget the days that are over: destroy their keys, delete what they sealed, wipe the pages both lay on."""
+
+import sqlite3
+from datetime import date, timedelta
+from typing import Final
+
+from forewarn_client.board import note, read_all
+from forewarn_client.device import Device
+from forewarn_client.diary.schema import DAILY_TABLES
+from forewarn_client.diary.vault import Vault, day_number
+from forewarn_protocol.intervals import day_at
+
+OVERDUE: Final = "forgetting_overdue_since_s"
+
+
+async def forget(device: Device) -> bool:
+    """Forget every UTC day more than `retention_days` ago; return whether nothing of them is left in the files.
+
+    False: the pages could not be wiped while another process still read them; the next call tries again.
+    """
+    now_s = device.clock.utc()
+    first_kept = day_at(now_s) - timedelta(days=device.settings.retention_days)
+    if not await device.database.read(_is_due, first_kept):
+        return True
+    # The keys first, as a transaction of their own: from here on the rest is noise, whatever happens to it.
+    await device.database.write(_destroy_keys, device.vault, first_kept, now_s)
+    await device.database.write(_delete_rows, first_kept)
+    if not await device.database.wipe_free_pages():
+        return False
+    await device.status.note(OVERDUE, None)
+    return True
+
+
+def _is_due(connection: sqlite3.Connection, first_kept: date) -> bool:
+    number = day_number(first_kept)
+    return OVERDUE in read_all(connection) or any(
+        connection.execute(f"SELECT 1 FROM {table} WHERE day < ? LIMIT 1", (number,)).fetchone()  # noqa: S608 - our own constants
+        for table in ("day_keys", *DAILY_TABLES)
+    )
+
+
+def _destroy_keys(connection: sqlite3.Connection, vault: Vault, first_kept: date, now_s: float) -> None:
+    vault.forget_before(connection, first_kept)
+    if OVERDUE not in read_all(connection):
+        note(connection, OVERDUE, now_s)
+
+
+def _delete_rows(connection: sqlite3.Connection, first_kept: date) -> None:
+    for table in DAILY_TABLES:
+        connection.execute(f"DELETE FROM {table} WHERE day < ?", (day_number(first_kept),))  # noqa: S608 - our own constants

@@ -1,0 +1,139 @@
+"""This device's own Temporary Exposure Keys: which intervals each has spoken, and what is released for a report."""
+
+import secrets
+import sqlite3
+import struct
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Final, Self
+
+from forewarn_client.diary.database import Database
+from forewarn_client.diary.vault import Vault, day_number
+from forewarn_protocol.intervals import INTERVALS_PER_DAY, Interval, day_of, midnight
+from forewarn_protocol.keys import KEY_BYTES, TemporaryExposureKey
+
+MAX_INTERVALS_AHEAD: Final = 6
+"""An identifier may be spoken an hour before its interval; receivers tolerate two."""
+
+_CONTEXT: Final = b"own key"
+_RECORD: Final = struct.Struct(f"<{KEY_BYTES}sIB?{INTERVALS_PER_DAY // 8}s")
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKey:
+    """A key with its history: the intervals it has spoken, and whether it was released for a report.
+
+    A released key never speaks again: whoever reads the published file could otherwise speak along.
+    """
+
+    tek: TemporaryExposureKey
+    spoken: frozenset[Interval] = frozenset()
+    released: bool = False
+    row: int | None = field(default=None, repr=False)
+
+    def next_interval(self, now: Interval) -> Interval | None:
+        """Return the smallest interval at or after `now` that was never spoken, at most six ahead."""
+        if self.released:
+            return None
+        first, end = max(now, self.tek.rolling_start), min(now + MAX_INTERVALS_AHEAD + 1, self.tek.end)
+        return next((Interval(i) for i in range(first, end) if i not in self.spoken), None)
+
+    def encode(self) -> bytes:
+        """Return the record that the diary seals."""
+        bits = sum(1 << interval - self.tek.rolling_start for interval in self.spoken)
+        bitmap = bits.to_bytes(INTERVALS_PER_DAY // 8, "little")
+        return _RECORD.pack(self.tek.key, self.tek.rolling_start, self.tek.rolling_period, self.released, bitmap)
+
+    @classmethod
+    def decode(cls, record: bytes, row: int) -> Self:
+        """Read a record."""
+        key, start, period, released, bitmap = _RECORD.unpack(record)
+        bits = int.from_bytes(bitmap, "little")
+        spoken = frozenset(Interval(start + i) for i in range(period) if bits >> i & 1)
+        return cls(TemporaryExposureKey(key, Interval(start), period), spoken, released, row)
+
+
+class Keyring:
+    """The own keys in the diary. Each change is one transaction, durable before its result is returned."""
+
+    def __init__(self, database: Database, vault: Vault) -> None:
+        self._database = database
+        self._vault = vault
+
+    async def next_identifier(self, now: Interval) -> tuple[TemporaryExposureKey, Interval] | None:
+        """Take the next interval to speak, marked as spoken on the disk; None: stay silent in this interval.
+
+        The identifier is a function of key and interval, so a restart that spoke the same interval again would speak
+        the same identifier under a new address and link the two addresses.
+        """
+        return await self._database.write(self._take, now)
+
+    async def current(self, now: Interval) -> TemporaryExposureKey | None:
+        """Return the key that would speak now, if any; makes none."""
+        keys = await self._database.read(self._of_day, day_of(now))
+        return next((key.tek for key in keys if key.next_interval(now) is not None), None)
+
+    async def release(
+        self, first_day: date, now: Interval, *, dropped: Collection[date] = ()
+    ) -> list[TemporaryExposureKey]:
+        """Return the keys that spoke from `first_day` on, without the `dropped` UTC days, oldest first.
+
+        Earlier days' keys are whole. A key that still had something to say is cut short after the last interval it
+        spoke, and in the same transaction a new key takes over from the next interval on.
+        """
+        return await self._database.write(self.release_within, first_day, now, dropped=dropped)
+
+    def release_within(
+        self, connection: sqlite3.Connection, first_day: date, now: Interval, *, dropped: Collection[date] = ()
+    ) -> list[TemporaryExposureKey]:
+        """Do the same inside a transaction that is already open."""
+        released = []
+        for key in self._since(connection, first_day):
+            if not key.spoken or day_of(key.tek.rolling_start) in dropped or key.tek.rolling_start > now:
+                continue
+            released.append(self._release(connection, key, now).tek)
+        return released
+
+    def _release(self, connection: sqlite3.Connection, key: OwnKey, now: Interval) -> OwnKey:
+        if key.released or key.tek.end <= now:
+            return key
+        cut = replace(key, tek=key.tek.cut_short(max(key.spoken)), released=True)
+        self._keep(connection, cut)
+        if cut.tek.end < key.tek.end:
+            self._keep(connection, OwnKey(TemporaryExposureKey.fresh(cut.tek.end, secrets.token_bytes(KEY_BYTES))))
+        return cut
+
+    def _take(self, connection: sqlite3.Connection, now: Interval) -> tuple[TemporaryExposureKey, Interval] | None:
+        keys = self._of_day(connection, day_of(now))
+        if not keys:
+            # From midnight on, whenever the device was switched on: a key's start tells nothing about its owner.
+            keys = [OwnKey(TemporaryExposureKey(secrets.token_bytes(KEY_BYTES), midnight(now)))]
+        for key in keys:
+            if (interval := key.next_interval(now)) is not None:
+                self._keep(connection, replace(key, spoken=key.spoken | {interval}))
+                return key.tek, interval
+        return None
+
+    def _of_day(self, connection: sqlite3.Connection, day: date) -> list[OwnKey]:
+        return self._read(connection, "day = ?", day)
+
+    def _since(self, connection: sqlite3.Connection, day: date) -> list[OwnKey]:
+        return self._read(connection, "day >= ?", day)
+
+    def _read(self, connection: sqlite3.Connection, condition: str, day: date) -> list[OwnKey]:
+        rows = connection.execute(
+            f"SELECT id, day, sealed FROM own_keys WHERE {condition} ORDER BY day, id",  # noqa: S608 - our two constants
+            (day_number(day),),
+        ).fetchall()
+        return [
+            OwnKey.decode(self._vault.unseal(connection, day_of(number * INTERVALS_PER_DAY), sealed, _CONTEXT), row)
+            for row, number, sealed in rows
+        ]
+
+    def _keep(self, connection: sqlite3.Connection, key: OwnKey) -> None:
+        day = day_of(key.tek.rolling_start)
+        connection.execute(
+            "INSERT OR REPLACE INTO own_keys (id, day, sealed) VALUES (?, ?, ?)",
+            (key.row, day_number(day), self._vault.seal(connection, day, key.encode(), _CONTEXT)),
+        )

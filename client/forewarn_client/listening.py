@@ -1,0 +1,71 @@
+"""When to scan and what to keep: a short window every few minutes, its reports gathered into one diary block."""
+
+import logging
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final, Never
+
+from forewarn_client.board import SOON_ENOUGH_S
+from forewarn_client.device import Device
+from forewarn_client.diary.block import MAX_SAMPLES, Samples, ScanWindow, strongest
+from forewarn_client.radio import Radio
+from forewarn_client.timing import Timing
+from forewarn_protocol.advertisement import SERVICE_DATA_BYTES
+from forewarn_shell.clock import Clock
+
+NO_RSSI_DBM: Final = frozenset({-127, 0, 127})
+"""What stacks report when they have no measurement."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class ScanPlan:
+    """The coming scan window in monotonic seconds, told ahead so that an identifier is never changed inside one."""
+
+    opens_s: float = 0.0
+    closes_s: float = 0.0
+
+
+async def listen(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) -> Never:
+    """Scan for ever: a window, a gap of random length, the next window."""
+    clock = device.clock
+    last_opened_s: float | None = None
+    opens_s = clock.monotonic() + timing.draw(timing.first_step_s)
+    while True:
+        plan.opens_s, plan.closes_s = opens_s, opens_s + timing.scan_window_s
+        await clock.sleep_until(opens_s)
+        opened_s = clock.monotonic()
+        since_s = None if last_opened_s is None else opened_s - last_opened_s
+        window = await hear(radio, clock, timing.scan_window_s, since_s, device.settings.maximum_sightings_per_window)
+        await device.diary.record(window)
+        await device.status.note("last_scan_s", window.start_s, at_most_every_s=SOON_ENOUGH_S)
+        _log.debug("scan window: %d sightings of %d identifiers", window.count, len(window.bursts))
+        last_opened_s = opened_s
+        opens_s = opened_s + timing.draw(timing.scan_gap_s)
+
+
+async def hear(
+    radio: Radio, clock: Clock, window_s: float, since_last_scan_s: float | None, maximum: int
+) -> ScanWindow:
+    """Scan once; keep at most `maximum` sightings, the strongest identifiers first.
+
+    Times inside the window come from the monotonic clock: a step of the wall clock can't tear a window apart.
+    """
+    start_s, opened_s = clock.utc(), clock.monotonic()
+    bursts: dict[bytes, Samples] = {}
+    count = 0
+    async with aclosing(radio.scan(window_s)) as reports:
+        async for report in reports:
+            if report.rssi_dbm in NO_RSSI_DBM or len(report.service_data) != SERVICE_DATA_BYTES:
+                continue
+            samples = bursts.setdefault(report.service_data, [])
+            if len(samples) < MAX_SAMPLES:
+                offset_ms = min(max(int((report.monotonic_s - opened_s) * 1000), 0), 0xFFFF)
+                samples.append((offset_ms, report.rssi_dbm))
+                count += 1
+            if count >= 2 * maximum:
+                # A flood must not fill the memory before the window ends.
+                bursts = strongest(bursts, maximum)
+                count = maximum
+    return ScanWindow(start_s, since_last_scan_s, strongest(bursts, maximum) if count > maximum else bursts)

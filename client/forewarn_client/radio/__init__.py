@@ -1,0 +1,67 @@
+"""The seam to Bluetooth: what every radio can do, whatever stack is below it.
+
+`loopback` is an air inside one process. One contract suite (tests/contracts/test_radio.py) runs on every radio.
+"""
+
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from forewarn_protocol.advertisement import Payload
+
+__all__ = ["AdvertisingReport", "Capabilities", "Radio"]
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a radio turned out to be able to do once it was started; powers in dBm."""
+
+    extended_advertising: bool
+    every_rssi_sample: bool
+    flags_settable: bool
+    tx_power_range_dbm: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class AdvertisingReport:
+    """One advertisement as heard: when (monotonic seconds), from which address, how strong, which service data."""
+
+    monotonic_s: float
+    address: bytes = field(repr=False)
+    rssi_dbm: int
+    service_data: bytes = field(repr=False)
+
+
+class Radio(Protocol):
+    """Speak one payload and hear everybody else's.
+
+    Rotation belongs to the radio, because each stack has its own safe order: stop, change identifier and address
+    together, start again after a short random pause. Every method raises Missing when the hardware or its service is
+    not there; the caller may try again later.
+    """
+
+    async def start(self) -> Capabilities:
+        """Take hold of the hardware; nothing is on the air yet."""
+        ...
+
+    async def advertise(self, payload: Payload) -> None:
+        """Speak `payload` under a new random non-resolvable address and a freshly drawn interval.
+
+        The first call starts; a later one rotates. Nothing is on the air while the two change.
+        """
+        ...
+
+    async def stop_advertising(self) -> None:
+        """Fall silent; harmless when nothing is on the air."""
+        ...
+
+    def scan(self, window_s: float) -> AsyncGenerator[AdvertisingReport, None]:
+        """Listen for `window_s` seconds and yield what is heard of the service, in order of time.
+
+        A generator rather than any iterator, so that a caller who leaves early can close it and end the scan.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Fall silent and let go of the hardware; harmless when repeated."""
+        ...

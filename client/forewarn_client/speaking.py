@@ -1,0 +1,51 @@
+"""Which identifier is on the air and when it changes: every 10 to 20 minutes, right after a scan window."""
+
+import logging
+from typing import Never
+
+from forewarn_client.device import Device
+from forewarn_client.listening import ScanPlan
+from forewarn_client.radio import Radio
+from forewarn_client.timing import Timing
+from forewarn_protocol.advertisement import Payload
+from forewarn_protocol.identifiers import EncryptedMetadata, crypt_metadata, identifier
+from forewarn_protocol.intervals import INTERVAL_S, Interval, interval_at
+from forewarn_protocol.keys import TemporaryExposureKey
+from forewarn_protocol.metadata import Confidence, Metadata
+
+_log = logging.getLogger(__name__)
+
+
+async def speak(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) -> Never:
+    """Speak for ever: an identifier that was never spoken, or silence where there is none."""
+    clock = device.clock
+    metadata = Metadata(device.settings.tx_power_dbm, Confidence(device.settings.confidence))
+    while True:
+        now_s = clock.utc()
+        spoken = await device.keyring.next_identifier(interval_at(now_s))
+        if spoken is None:
+            await radio.stop_advertising()
+            _log.info("silent: every identifier of the coming hour was spoken before")
+            await clock.sleep_until(clock.monotonic() + INTERVAL_S - now_s % INTERVAL_S)
+            continue
+        await radio.advertise(payload_of(*spoken, metadata))
+        _log.debug("speaking a new identifier under a new address")
+        await _wait_for_rotation(device, timing, plan)
+
+
+def payload_of(tek: TemporaryExposureKey, interval: Interval, metadata: Metadata) -> Payload:
+    """Return what is spoken for one interval of a key."""
+    rpi = identifier(tek.key, interval)
+    return Payload(rpi, EncryptedMetadata(crypt_metadata(tek.key, rpi, metadata.encode())))
+
+
+async def _wait_for_rotation(device: Device, timing: Timing, plan: ScanPlan) -> None:
+    clock = device.clock
+    began_s = clock.monotonic()
+    shortest_s, longest_s = timing.rotation_s
+    # Drawn early enough that the end of a scan window still fits before the longest time allowed.
+    latest_s = longest_s - timing.scan_gap_s[1] - timing.scan_window_s - timing.rotation_pause_s[1]
+    await clock.sleep_until(began_s + timing.draw((shortest_s, max(shortest_s, latest_s))))
+    if clock.monotonic() < plan.closes_s <= began_s + longest_s:
+        # Controllers without extended advertising refuse a new address while a scan runs: change right after it.
+        await clock.sleep_until(plan.closes_s)
