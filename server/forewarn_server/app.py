@@ -8,13 +8,14 @@ from typing import Final
 
 from aiohttp import web
 
+from forewarn_protocol.wire import MAX_BODY_BYTES
 from forewarn_server import openapi
 from forewarn_server.codes.routes import add_routes as add_codes
 from forewarn_server.config import ServerSettings
 from forewarn_server.context import CONTEXT, open_context
 from forewarn_server.jobs import JOBS, SUPERVISOR, start
 from forewarn_server.problems import STYLES, problems_become_answers
-from forewarn_server.routing import MAX_BODY_BYTES, ROUTES
+from forewarn_server.routing import ROUTES
 from forewarn_shell.clock import Clock
 
 # Each registers its routes with `routing.add` and its background work with `app[JOBS].append`.

@@ -3,15 +3,22 @@
 import asyncio
 import json
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from forewarn_protocol.errors import BadInput
+from forewarn_protocol.verification import IssueAnswer, IssueRequest, TestType
 from forewarn_server import setting_up
+from forewarn_server.accounts import api_keys
+from forewarn_server.accounts.api_keys import Role
 from forewarn_server.app import create_app
+from forewarn_server.codes import issuing
 from forewarn_server.config import ServerSettings
+from forewarn_server.context import Context, open_context
+from forewarn_server.logs import to_standard_error
 from forewarn_server.serving import serve
 from forewarn_server.store.schema import SCHEMAS
 from forewarn_shell import command_line
@@ -25,6 +32,12 @@ app = typer.Typer(
     add_completion=False,
 )
 
+api_key = typer.Typer(help="API keys of the health authority.", no_args_is_help=True)
+code = typer.Typer(help="One-time codes.", no_args_is_help=True)
+app.add_typer(api_key, name="api-key")
+app.add_typer(code, name="code")
+
+Result = TypeVar("Result")
 Data = Annotated[Path, typer.Option("--data", help="Folder with databases, keys and public files.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -58,8 +71,60 @@ def run(
     if role != "all":
         raise BadInput("only --role all is offered so far: one process does everything")
     settings = ServerSettings.load(data, host=host, port=port)
+    to_standard_error(settings.log_level)
     clock = SystemClock()
     asyncio.run(serve(create_app(settings, clock), settings, say=typer.echo))
+
+
+@api_key.command("add")
+def add_api_key(
+    data: Data,
+    role: Annotated[Role, typer.Option(help="What the key is for.")],
+    name: Annotated[str, typer.Option(help="Whose it is, for the audit.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Make an API key for the health authority; it is shown this once."""
+
+    async def make(context: Context) -> tuple[int, str]:
+        return await api_keys.add(context, name, role)
+
+    key_id, key = _with_context(data, make)
+    if as_json:
+        typer.echo(json.dumps({"id": key_id, "role": role.value, "name": name, "api_key": key}))
+    else:
+        typer.echo(f"api key {key_id} ({role.value}), shown this once: {key}")
+
+
+@code.command("issue")
+def issue_code(
+    data: Data,
+    test_type: Annotated[TestType, typer.Option(help="What the authority found.")] = TestType.CONFIRMED,
+    symptom_date: Annotated[str, typer.Option(help="First day of symptoms, like 2021-05-31.")] = "",
+    test_date: Annotated[str, typer.Option(help="Day of the test, like 2021-05-31.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Issue a one-time code, to be told to the person."""
+    body = {"testType": test_type.value, "symptomDate": symptom_date, "testDate": test_date}
+    request = IssueRequest.parse(json.dumps(body).encode())
+
+    async def make(context: Context) -> IssueAnswer:
+        return await issuing.issue(context, api_keys.COMMAND_LINE, request)
+
+    answer = _with_context(data, make)
+    if as_json:
+        typer.echo(answer.model_dump_json(by_alias=True, exclude={"padding"}))
+    else:
+        typer.echo(f"code       {answer.code}  until {answer.expires_at}")
+        typer.echo(f"long code  {answer.long_code}  until {answer.long_expires_at}")
+        typer.echo(f"uuid       {answer.uuid}")
+
+
+def _with_context(data: Path, act: Callable[[Context], Awaitable[Result]]) -> Result:
+    async def whole() -> Result:
+        async with open_context(ServerSettings.load(data), SystemClock()) as context:
+            return await act(context)
+
+    return asyncio.run(whole())
 
 
 @app.command()

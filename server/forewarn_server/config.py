@@ -2,7 +2,7 @@
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, StringConstraints, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
@@ -29,6 +29,9 @@ class ServerSettings(BaseSettings):
     )
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8080, ge=0, le=65_535, description="port to listen on; 0: any free one")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="least severe lines that are logged"
+    )
 
     short_code_minutes: int = Field(15, ge=1, le=60, description="minutes that a code of 8 digits lives")
     long_code_hours: int = Field(24, ge=1, le=24, description="hours that a code of 16 characters lives")

@@ -9,6 +9,7 @@ from typing import Final
 from aiohttp import web
 
 from forewarn_server.config import ServerSettings
+from forewarn_server.logs import silence_libraries
 from forewarn_server.signing_keys import SigningKeys
 from forewarn_server.store.engine import Database
 from forewarn_server.store.schema import EXPOSURE, REGISTRY
@@ -40,6 +41,7 @@ async def open_context(settings: ServerSettings, clock: Clock) -> AsyncIterator[
     Raises:
         Missing: a key or a database is not there, or has another schema than this version.
     """
+    silence_libraries()
     keys = SigningKeys.load(settings.data / "keys")
     for schema in (EXPOSURE, REGISTRY):
         await asyncio.to_thread(schema.check, settings.data)

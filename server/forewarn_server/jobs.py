@@ -5,15 +5,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
 from aiohttp import web
 from sqlalchemy.exc import DBAPIError
 
 from forewarn_protocol.errors import ForewarnError
 from forewarn_server.context import CONTEXT, Context
+from forewarn_server.logs import logger
 
 _RESTART_S: Final = 60.0
-_log: Final = structlog.get_logger()
+_log: Final = logger()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,23 +1,29 @@
 """The one place where errors become API answers: a status, a code of PROTOCOL's tables, a sentence, padding."""
 
-import json
 import secrets
 import traceback
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import structlog
 from aiohttp import web
 
-from forewarn_protocol.errors import ForewarnError, Missing, NotVerified, Refused
+from forewarn_protocol.errors import BadInput, ForewarnError, Refused
+from forewarn_protocol.publishing import PUBLISH_ERRORS, PublishAnswer
+from forewarn_protocol.verification import VERIFICATION_ERRORS, ErrorAnswer
+from forewarn_protocol.wire import MIN_PADDING_CHARACTERS, WireModel
+from forewarn_server.logs import logger
 
 ANSWER_BYTES: Final = 2_048
 """Every JSON answer of the anonymous zone has this size or, if it cannot, a multiple of it."""
 
-_log: Final = structlog.get_logger()
+_INTERNAL: Final = "internal_error"
+_MALFORMED: Final = "bad_request"
+_OUR_FAULT: Final = VERIFICATION_ERRORS[_INTERNAL].sentence
+
+_log: Final = logger()
 
 
 class Style(Enum):
@@ -27,31 +33,32 @@ class Style(Enum):
     PUBLISH = "code"
 
 
+_STATUS: Final = {
+    Style.VERIFICATION: {code: error.status for code, error in VERIFICATION_ERRORS.items()},
+    Style.PUBLISH: PUBLISH_ERRORS,
+}
+
 STYLES: Final = web.AppKey("styles", dict[str, Style])
 """The style of each path; every other path has VERIFICATION."""
 
 
-class HttpRefusal(Refused):
-    """A refusal whose HTTP status is not found in the tables of codes."""
-
-    def __init__(self, message: str, code: str, status: int) -> None:
-        super().__init__(message, code)
-        self.status = status
-
-
-def answer(body: dict[str, Any], status: int = 200) -> web.Response:
+def answer(message: WireModel, status: int = 200) -> web.Response:
     """Make a JSON answer, padded to a constant size: neither an eavesdropper nor a proxy tells answers apart."""
-    unpadded = len(json.dumps({**body, "padding": ""}, separators=(",", ":")))
-    size = -(-unpadded // ANSWER_BYTES) * ANSWER_BYTES
-    padding = secrets.token_urlsafe(size)[: size - unpadded]
-    text = json.dumps({**body, "padding": padding}, separators=(",", ":"))
+    room = len(message.encode()) + MIN_PADDING_CHARACTERS + len('"padding":"",')
+    body = message.encode_padded(-(-room // ANSWER_BYTES) * ANSWER_BYTES, _padding)
     # The empty reason keeps the status line of every answer the same length.
-    return web.Response(text=text, status=status, reason="", content_type="application/json")
+    return web.Response(body=body, status=status, reason="", content_type="application/json")
 
 
 def problem(style: Style, status: int, code: str, sentence: str) -> web.Response:
     """Make the API's error answer."""
-    return answer({"error": sentence, style.value: code}, status)
+    if style is Style.PUBLISH:
+        return answer(PublishAnswer(error=sentence, code=code), status)
+    return answer(ErrorAnswer(error=sentence, error_code=code), status)
+
+
+def _padding(characters: int) -> str:
+    return secrets.token_urlsafe(characters)[:characters]
 
 
 @web.middleware
@@ -68,42 +75,35 @@ async def problems_become_answers(
         return _http_problem(style, error)
     except ForewarnError as error:
         status, code = _status_and_code(style, error)
-        return problem(style, status, code, error.message)
+        return problem(style, status, code, _OUR_FAULT if code == _INTERNAL else error.message)
     except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the caller gets JSON and we a log line
         _log.error("internal error", error=type(error).__name__, where=_where(error))
-        return problem(style, 500, _INTERNAL[style], "the server failed: try again later")
+        return problem(style, 500, _INTERNAL, _OUR_FAULT)
 
 
-_INTERNAL: Final = {Style.VERIFICATION: "internal_server_error", Style.PUBLISH: "internal_error"}
-_MALFORMED: Final = {Style.VERIFICATION: "unparsable_request", Style.PUBLISH: "bad_request"}
-
-# What the HTTP layer itself refuses: status → code and sentence. Everything else is malformed.
-_HTTP: Final = {
-    404: ("not_found", "there is nothing at this address: /openapi.json lists what is"),
-    405: ("method_not_allowed", "this address takes another method: see /openapi.json"),
-    413: ("request_too_large", "the body is larger than 64 kB"),
+# What the HTTP layer itself refuses, in a sentence; everything else there is malformed.
+_HTTP_SENTENCES: Final = {
+    404: "there is nothing at this address: /openapi.json lists what is",
+    405: "this address takes another method: see /openapi.json",
+    413: "the body is larger than 64 kB",
+    415: "send the body as application/json, not compressed",
 }
 
 
 def _http_problem(style: Style, error: web.HTTPException) -> web.Response:
-    code, sentence = _HTTP.get(error.status, (_MALFORMED[style], "the request is malformed: see /openapi.json"))
-    response = problem(style, error.status, _MALFORMED[style] if style is Style.PUBLISH else code, sentence)
+    sentence = _HTTP_SENTENCES.get(error.status, "the request is malformed: see /openapi.json")
+    response = problem(style, error.status, _MALFORMED, sentence)
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
     return response
 
 
 def _status_and_code(style: Style, error: ForewarnError) -> tuple[int, str]:
-    if isinstance(error, HttpRefusal):
-        return error.status, error.code
     if isinstance(error, Refused):
-        return _REFUSED[style].get(error.code, 400), error.code
-    if isinstance(error, Missing | NotVerified):
-        return 500, _INTERNAL[style]
-    return 400, _MALFORMED[style]
-
-
-_REFUSED: Final[dict[Style, dict[str, int]]] = {Style.VERIFICATION: {}, Style.PUBLISH: {}}
+        return _STATUS[style][error.code], error.code
+    if isinstance(error, BadInput):
+        return 400, _MALFORMED
+    return 500, _INTERNAL
 
 
 def _where(error: BaseException) -> list[str]:

@@ -7,18 +7,19 @@ from typing import Final
 from aiohttp import web
 from pydantic import BaseModel
 
-from forewarn_server.problems import STYLES, HttpRefusal, Style
+from forewarn_server.problems import STYLES, Style
 
-MAX_BODY_BYTES: Final = 65_536
+API_KEY_HEADER: Final = "X-API-Key"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation. `request` and `answer` are the wire models; without them the body is not JSON.
+    """One operation. `request` and `answer` are the wire models; without them the body is not JSON of ours.
 
-    `refusals` are the error codes of PROTOCOL's tables that it can answer with; `style` says in which field.
+    `refusals` are the error codes of PROTOCOL's tables that it can answer with, beside those that every route has;
+    `style` says in which field they stand.
     """
 
     method: str
@@ -45,11 +46,11 @@ def add(app: web.Application, routes: Iterable[Route]) -> None:
 
 
 async def body_of(request: web.Request) -> bytes:
-    """Read a JSON body of at most 64 kB.
+    """Read a JSON body; the application's limit ends the reading, however long the body goes on.
 
     Raises:
-        HttpRefusal: the body says that it is something else than plain JSON.
+        HTTPUnsupportedMediaType: the request says that its body is something else than plain JSON.
     """
     if request.content_type != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
-        raise HttpRefusal("send the body as application/json, not compressed", "unsupported_media_type", 415)
+        raise web.HTTPUnsupportedMediaType
     return await request.read()

@@ -1,7 +1,6 @@
 """How a database is opened: durable commits, deleted rows overwritten, and one writer at a time."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,10 +21,6 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys = ON",
 )
 _WRITES: Final = "forewarn_writes"
-
-# At DEBUG these print every parameter and row, codes' hashes and keys included, whatever `hide_parameters` says.
-for _name in ("aiosqlite", "sqlalchemy.engine"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
 
 
 class Database:

@@ -22,8 +22,7 @@ codes: Final = Table(
     Column("test_type", String(16), nullable=False),
     Column("symptom_date", String(10)),
     Column("test_date", String(10)),
-    Column("claimed", Integer, nullable=False, default=0),
-    # Hash of the nonce that claimed it, so that a lost answer can be asked for again; empty: claimed without one.
+    # Hash of the nonce that claimed it, so that a lost answer can be asked for again; NULL: not claimed yet.
     Column("nonce_hash", LargeBinary(32)),
     Index("codes_by_expiry", "long_expires_s"),
 )
@@ -89,7 +88,6 @@ batches: Final = Table(
     Column("end_s", Integer, nullable=False),
     Column("place", Integer, nullable=False),
     Column("places", Integer, nullable=False),
-    Column("path", String(200), nullable=False, unique=True),
     Column("keys", Integer, nullable=False),
     # Empty until the file is on disk; a batch without them is claimed and not in the index.
     Column("sha256", LargeBinary(32)),

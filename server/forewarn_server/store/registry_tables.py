@@ -37,7 +37,7 @@ audit: Final = Table(
     Column("at_s", Integer, nullable=False),
     Column("actor", String(100), nullable=False),
     Column("act", String(32), nullable=False),
-    Column("subject", String(100), nullable=False),
+    Column("detail", String(100), nullable=False),
     Index("audit_by_time", "at_s"),
     sqlite_autoincrement=True,
 )

@@ -16,12 +16,10 @@ def upgrade() -> None:
         sa.Column("end_s", sa.Integer(), nullable=False),
         sa.Column("place", sa.Integer(), nullable=False),
         sa.Column("places", sa.Integer(), nullable=False),
-        sa.Column("path", sa.String(length=200), nullable=False),
         sa.Column("keys", sa.Integer(), nullable=False),
         sa.Column("sha256", sa.LargeBinary(length=32), nullable=True),
         sa.Column("bytes", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("number"),
-        sa.UniqueConstraint("path"),
         sqlite_autoincrement=True,
     )
     op.create_table(
@@ -34,7 +32,6 @@ def upgrade() -> None:
         sa.Column("test_type", sa.String(length=16), nullable=False),
         sa.Column("symptom_date", sa.String(length=10), nullable=True),
         sa.Column("test_date", sa.String(length=10), nullable=True),
-        sa.Column("claimed", sa.Integer(), nullable=False),
         sa.Column("nonce_hash", sa.LargeBinary(length=32), nullable=True),
         sa.PrimaryKeyConstraint("uuid"),
         sa.UniqueConstraint("long_hash"),

@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.Column("at_s", sa.Integer(), nullable=False),
         sa.Column("actor", sa.String(length=100), nullable=False),
         sa.Column("act", sa.String(length=32), nullable=False),
-        sa.Column("subject", sa.String(length=100), nullable=False),
+        sa.Column("detail", sa.String(length=100), nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sqlite_autoincrement=True,
     )

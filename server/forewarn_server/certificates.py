@@ -1,0 +1,79 @@
+"""Certificates: the JWTs that codes end in and publishing begins with, made and read in one place."""
+
+from datetime import date
+from typing import Any, Final
+
+import jwt
+
+from forewarn_protocol.errors import NotVerified
+from forewarn_protocol.intervals import first_interval
+from forewarn_protocol.verification import CERTIFICATE_ALGORITHM, CertificateClaims, TestType
+from forewarn_protocol.wire import base64_text
+from forewarn_server.config import ServerSettings
+from forewarn_server.signing_keys import SigningKey
+
+_MAX_CHARACTERS: Final = 8_192
+_REQUIRED: Final = ["iss", "aud", "iat", "exp", "jti", "reportType", "tekmac"]
+
+
+def audience(settings: ServerSettings) -> str:
+    """Return the `aud` of every certificate: the key server of this region, and no other."""
+    return f"forewarn/{settings.region}"
+
+
+def mint(
+    settings: ServerSettings,
+    key: SigningKey,
+    *,
+    now_s: int,
+    jti: str,
+    test_type: TestType,
+    symptom_date: date | None,
+    tekmac: bytes,
+) -> str:
+    """Sign a certificate that lets the keys with this HMAC be published once."""
+    claims: dict[str, Any] = {
+        "iss": settings.authority,
+        "aud": audience(settings),
+        "iat": now_s,
+        "exp": now_s + settings.certificate_minutes * 60,
+        "jti": jti,
+        "reportType": test_type.value,
+        "tekmac": base64_text(tekmac),
+    }
+    if symptom_date is not None:
+        claims["symptomOnsetInterval"] = first_interval(symptom_date)
+    return jwt.encode(claims, key.private, algorithm=CERTIFICATE_ALGORITHM, headers={"kid": key.name})
+
+
+def read(settings: ServerSettings, key: SigningKey, certificate: str, *, now_s: int) -> CertificateClaims:
+    """Verify a certificate and return what it says.
+
+    Raises:
+        NotVerified: not ours, not for us, expired, or malformed; the sentence does not say which to a guesser.
+    """
+    refusal = NotVerified("the certificate is not valid here: enter the code again for a new one")
+    if len(certificate) > _MAX_CHARACTERS:
+        raise refusal
+    try:
+        if jwt.get_unverified_header(certificate).get("kid") != key.name:
+            raise refusal
+        claims = jwt.decode(
+            certificate,
+            key.private.public_key(),
+            algorithms=[CERTIFICATE_ALGORITHM],
+            audience=audience(settings),
+            issuer=settings.authority,
+            # The library would read the machine's clock; ours is injected.
+            options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
+        )
+        read_claims = CertificateClaims.model_validate(claims)
+    except (jwt.InvalidTokenError, ValueError):
+        raise refusal from None
+    if not read_claims.iat - _SKEW_S <= now_s < read_claims.exp:
+        raise refusal
+    return read_claims
+
+
+_SKEW_S: Final = 60
+"""Seconds by which the clock may have been set back since a certificate was made."""
