@@ -1,7 +1,8 @@
 """Sightings of one key → encounters: slots of evidence that sharpen each other, and the minutes within two metres."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import fsum
 from typing import Final
 
 from forewarn_protocol.matching import Match, MatchedSighting
@@ -56,26 +57,39 @@ class Encounter:
         return sum(slot.seconds for slot in self.slots)
 
     def judged(self, model: ProximityModel, receiver_correction_db: float = 0) -> list[Judged]:
-        """Return each slot with the evidence of all bursts at most half the smoothing time before or after it."""
+        """Return each slot with the evidence of all bursts at most half the smoothing time before or after it.
+
+        An exposure is judged afterwards, so what came later counts as much as what came before.
+        """
         judged = []
-        first, end = 0, 0
+        first = end = 0
         for slot in self.slots:
             while self.slots[first].time_s < slot.time_s - model.smoothing_s / 2:
                 first += 1
             while end < len(self.slots) and self.slots[end].time_s <= slot.time_s + model.smoothing_s / 2:
                 end += 1
-            near = self.slots[first:end]
-            loss_db = (
-                sum(other.attenuation_db for other in near) / len(near) - receiver_correction_db - model.path_loss_1m_db
-            )
-            confidence = min(other.confidence for other in near)
-            llr = model.log_likelihood_ratio(loss_db, bursts=len(near), confidence=confidence)
+            llr = _pooled_llr(self.slots[first:end], model, receiver_correction_db)
             judged.append(Judged(slot, llr, model.probability(llr)))
         return judged
 
     def expected_minutes(self, model: ProximityModel, receiver_correction_db: float = 0) -> float:
         """Return the expected minutes within two metres: each slot's time, weighted with its probability."""
-        return sum(j.probability * j.slot.seconds for j in self.judged(model, receiver_correction_db)) / 60
+        return expected_minutes(self.judged(model, receiver_correction_db))
+
+
+def expected_minutes(slots: Iterable[Judged]) -> float:
+    """Return the expected minutes within two metres of slots that were judged, from one encounter or several."""
+    return fsum(judged.probability * judged.slot.seconds for judged in slots) / 60
+
+
+def _pooled_llr(slots: Sequence[Slot], model: ProximityModel, receiver_correction_db: float) -> float:
+    attenuation_db = fsum(slot.attenuation_db for slot in slots) / len(slots)
+    return model.log_likelihood_ratio(
+        model.loss_db(attenuation_db, receiver_correction_db),
+        bursts=len(slots),
+        samples=sum(slot.samples for slot in slots),
+        confidence=min(slot.confidence for slot in slots),
+    )
 
 
 def encounters(match: Match) -> Iterator[Encounter]:

@@ -197,7 +197,7 @@ def decide(windows: Iterable[ExposureWindow], configuration: CwaConfiguration) -
     return {
         risk.day: Decision(
             alert=risk.level is RiskLevel.HIGH,
-            reason=f"{risk.normalized_minutes:.0f} normalised minutes: {risk.level.name.lower()} risk by the German rule",
+            reason=f"{risk.normalized_minutes:.0f} minutes, normalised: {risk.level.name.lower()} risk in Germany",
         )
         for risk in day_risks(windows, configuration)
     }

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from forewarn_protocol.encounters import Judged
+from forewarn_protocol.encounters import Judged, expected_minutes
 from forewarn_protocol.keys import ReportType
 from forewarn_protocol.proximity import ProximityModel
 from forewarn_protocol.risk.verdict import Decision
@@ -19,12 +19,13 @@ def _report_types() -> frozenset[ReportType]:
 class MinutesConfiguration(BaseModel):
     """The threshold in expected minutes a day, the report types that count, and the model that judges distance.
 
-    The threshold is tuned on its own and is no duration: far people who sit for hours add up to minutes, too.
+    The threshold is no duration: it was tuned so that half an hour at arm's length alerts, five minutes of it or the
+    same half hour ten metres away do not.
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
-    alert_minutes: Annotated[float, Field(gt=0, le=1440)] = 7.5
+    alert_minutes: Annotated[float, Field(gt=0, le=1440)] = 10.5
     report_types: frozenset[ReportType] = Field(default_factory=_report_types)
     proximity: ProximityModel = Field(default_factory=ProximityModel)
 
@@ -33,7 +34,7 @@ def decide(days: Mapping[date, Sequence[Judged]], configuration: MinutesConfigur
     """Return the decision of each day: an alert when its expected minutes within two metres reach the threshold."""
     decisions = {}
     for day, slots in days.items():
-        expected = sum(judged.probability * judged.slot.seconds for judged in slots) / 60
+        expected = expected_minutes(slots)
         decisions[day] = Decision(
             alert=expected >= configuration.alert_minutes,
             reason=f"{expected:.0f} expected minutes within two metres; {configuration.alert_minutes:g} are needed",
