@@ -7,15 +7,24 @@ from typing import Final
 from forewarn_client.diary.database import Database
 from forewarn_shell.clock import Clock
 
-JsonValue = str | int | float | bool | dict[str, "JsonValue"] | list["JsonValue"] | None
+JsonValue = str | int | float | bool | None
+
+# Times are Unix seconds.
+LAST_SCAN: Final = "last_scan_s"
+LAST_DOWNLOAD: Final = "last_download_s"
+LAST_MATCH: Final = "last_match_s"
+CLOCK_OFFSET: Final = "clock_offset_s"
+"""The server's clock minus this device's, at the last download."""
+FORGETTING_OVERDUE_SINCE: Final = "forgetting_overdue_since_s"
+FAULT_PREFIX: Final = "job:"
+"""Before a job's name: the sentence of its fault, absent while all is well."""
+
+SOON_ENOUGH_S: Final = 600.0
+"""A scan without neighbours costs no write: the time of the last scan that others read may lag this much."""
 
 
 class StatusBoard:
-    """Named JSON values. Times are Unix seconds.
-
-    Names in use: last_scan_s, last_download_s, last_match_s, clock (fetching's comparison with the server),
-    job:NAME (a fault's sentence, absent while all is well), forgetting_overdue_since_s.
-    """
+    """Named values in the diary's database, written by the jobs."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -23,12 +32,17 @@ class StatusBoard:
         self._written_s: dict[str, float] = {}
 
     async def note(self, name: str, value: JsonValue, *, at_most_every_s: float = 0) -> None:
-        """Keep a value; None removes it. With `at_most_every_s`, a value soon after the last one is dropped."""
-        now = self._clock.monotonic()
-        if at_most_every_s and now - self._written_s.get(name, -at_most_every_s) < at_most_every_s:
+        """Keep a value; None removes it. With `at_most_every_s`, a value too soon after the last one is dropped."""
+        now_s = self._clock.monotonic()
+        last_s = self._written_s.get(name)
+        if at_most_every_s and last_s is not None and now_s - last_s < at_most_every_s:
             return
         await self._database.write(note, name, value)
-        self._written_s[name] = now
+        self._written_s[name] = now_s
+
+    async def clear_faults(self) -> None:
+        """Forget the faults of an earlier run."""
+        await self._database.write(_clear_faults)
 
     async def read(self) -> dict[str, JsonValue]:
         """Return all values by name."""
@@ -48,5 +62,5 @@ def read_all(connection: sqlite3.Connection) -> dict[str, JsonValue]:
     return {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM status")}
 
 
-SOON_ENOUGH_S: Final = 600.0
-"""A scan without neighbours costs no write: the time of the last scan may lag this much."""
+def _clear_faults(connection: sqlite3.Connection) -> None:
+    connection.execute("DELETE FROM status WHERE substr(name, 1, ?) = ?", (len(FAULT_PREFIX), FAULT_PREFIX))

@@ -2,12 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+from typing import Never
 
+from forewarn_client.board import FAULT_PREFIX
 from forewarn_client.config import ClientSettings
 from forewarn_client.device import Device
 from forewarn_client.forgetting import forget
 from forewarn_client.listening import ScanPlan, listen
+from forewarn_client.presence import only_daemon
 from forewarn_client.radio import Radio
 from forewarn_client.speaking import speak
 from forewarn_client.timing import Timing
@@ -16,11 +20,12 @@ from forewarn_shell.clock import Clock
 
 _log = logging.getLogger(__name__)
 
-Job = Callable[[], Awaitable[None]]
+Job = Callable[[], AsyncGenerator[None, None]]
+"""Starts a job: a generator that works for ever and yields whenever a step of it has succeeded."""
 
 
 class Daemon:
-    """One device at work. `run` returns only by cancellation, or by an error that no later try can mend."""
+    """One device at work. `run` ends only by cancellation, or by an error that no later try can mend."""
 
     def __init__(self, settings: ClientSettings, clock: Clock, radio: Radio, timing: Timing) -> None:
         self._settings = settings
@@ -28,69 +33,81 @@ class Daemon:
         self._radio = radio
         self._timing = timing
 
-    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+    async def run(self, ready: Callable[[], None] = lambda: None) -> Never:
         """Open the device, start the radio, call `ready`, work until cancelled.
 
         Raises:
-            ForewarnError: device or radio can't be opened.
+            ForewarnError: device or radio can't be opened, or another daemon has the device.
             ExceptionGroup: a programming error ended a job; the others were stopped.
         """
-        async with Device.open(self._settings, self._clock) as device:
-            await self._radio.start()
-            try:
-                ready()
-                await self._work(device)
-            finally:
-                await self._radio.close()
+        with only_daemon(self._settings.data):
+            async with Device.open(self._settings, self._clock) as device:
+                await device.status.clear_faults()
+                await self._radio.start()
+                try:
+                    ready()
+                    await self._work(device)
+                finally:
+                    await self._radio.close()
+        raise AssertionError("a job of the daemon returned")
 
     async def _work(self, device: Device) -> None:
         timing, radio, plan = self._timing, self._radio, ScanPlan()
         jobs: dict[str, Job] = {
             "speak": lambda: speak(device, radio, timing, plan),
             "listen": lambda: listen(device, radio, timing, plan),
-            "fetch-and-match": lambda: self._fetch_and_match(device),
-            "forget": lambda: self._forget(device),
+            "fetch-and-match": lambda: _fetch_and_match(device, timing),
+            "forget": lambda: _forget(device, timing),
         }
         async with asyncio.TaskGroup() as group:
             for name, job in jobs.items():
                 group.create_task(self._keep_going(device, name, job), name=f"forewarn-client {name}")
 
     async def _keep_going(self, device: Device, name: str, job: Job) -> None:
+        """Run a job for ever; after a fault, say so in the status, wait, longer each time, and begin it anew."""
         clock = self._clock
         least_s, most_s = self._timing.back_off_s
-        wait_s = least_s
+        wait_s, faulty = least_s, False
+        # Devices that are switched on together don't all begin in the same instant.
+        await clock.sleep_until(clock.monotonic() + self._timing.draw((0.0, 1.0)))
         while True:
-            # Devices that are switched on together don't all begin in the same instant; and a task that has slept on
-            # a virtual clock is known to it.
-            await clock.sleep_until(clock.monotonic() + self._timing.draw((0.0, min(1.0, least_s))))
-            began_s = clock.monotonic()
             try:
-                await job()
+                async with aclosing(job()) as steps:
+                    async for _ in steps:
+                        if faulty:
+                            await device.status.note(FAULT_PREFIX + name, None)
+                            wait_s, faulty = least_s, False
             except (ForewarnError, OSError) as error:
-                if clock.monotonic() - began_s > most_s:
-                    wait_s = least_s
-                sentence = (
-                    error.message if isinstance(error, ForewarnError) else f"{error.strerror or 'a system call failed'}"
-                )
-                _log.warning("%s: %s; trying again in %.0f s", name, sentence, wait_s)
-                await device.status.note(f"job:{name}", sentence)
+                await self._say(device, name, error, wait_s)
+                faulty = True
                 await clock.sleep_until(clock.monotonic() + self._timing.draw((wait_s / 2, wait_s)))
                 wait_s = min(2 * wait_s, most_s)
 
-    async def _fetch_and_match(self, device: Device) -> None:
-        from forewarn_client.fetching import fetch
-        from forewarn_client.judging import judge
+    async def _say(self, device: Device, name: str, error: ForewarnError | OSError, wait_s: float) -> None:
+        sentence = error.message if isinstance(error, ForewarnError) else error.strerror or "the system refused"
+        _log.warning("%s: %s; trying again within %.0f s", name, sentence, wait_s)
+        # The diary itself may be what is failing: then the log alone knows.
+        with suppress(ForewarnError):
+            await device.status.note(FAULT_PREFIX + name, sentence)
 
-        clock, timing = self._clock, self._timing
-        await clock.sleep_until(clock.monotonic() + timing.draw(timing.first_step_s))
-        while True:
-            await fetch(device)
-            await judge(device)
-            await clock.sleep_until(clock.monotonic() + timing.draw(timing.fetch_gap_s))
 
-    async def _forget(self, device: Device) -> None:
-        clock, timing = self._clock, self._timing
-        await clock.sleep_until(clock.monotonic() + timing.draw(timing.first_step_s))
-        while True:
-            await forget(device)
-            await clock.sleep_until(clock.monotonic() + timing.draw(timing.forget_gap_s))
+async def _fetch_and_match(device: Device, timing: Timing) -> AsyncGenerator[None, None]:
+    from forewarn_client.fetching import fetch
+    from forewarn_client.judging import judge
+
+    clock = device.clock
+    await clock.sleep_until(clock.monotonic() + timing.draw(timing.first_step_s))
+    while True:
+        await fetch(device)
+        await judge(device)
+        yield
+        await clock.sleep_until(clock.monotonic() + timing.draw(timing.fetch_gap_s))
+
+
+async def _forget(device: Device, timing: Timing) -> AsyncGenerator[None, None]:
+    clock = device.clock
+    await clock.sleep_until(clock.monotonic() + timing.draw(timing.first_step_s))
+    while True:
+        await forget(device)
+        yield
+        await clock.sleep_until(clock.monotonic() + timing.draw(timing.forget_gap_s))

@@ -2,15 +2,12 @@
 
 import sqlite3
 from datetime import date, timedelta
-from typing import Final
 
-from forewarn_client.board import note, read_all
+from forewarn_client.board import FORGETTING_OVERDUE_SINCE, note, read_all
 from forewarn_client.device import Device
 from forewarn_client.diary.schema import DAILY_TABLES
 from forewarn_client.diary.vault import Vault, day_number
 from forewarn_protocol.intervals import day_at
-
-OVERDUE: Final = "forgetting_overdue_since_s"
 
 
 async def forget(device: Device) -> bool:
@@ -27,13 +24,13 @@ async def forget(device: Device) -> bool:
     await device.database.write(_delete_rows, first_kept)
     if not await device.database.wipe_free_pages():
         return False
-    await device.status.note(OVERDUE, None)
+    await device.status.note(FORGETTING_OVERDUE_SINCE, None)
     return True
 
 
 def _is_due(connection: sqlite3.Connection, first_kept: date) -> bool:
     number = day_number(first_kept)
-    return OVERDUE in read_all(connection) or any(
+    return FORGETTING_OVERDUE_SINCE in read_all(connection) or any(
         connection.execute(f"SELECT 1 FROM {table} WHERE day < ? LIMIT 1", (number,)).fetchone()  # noqa: S608 - our own constants
         for table in ("day_keys", *DAILY_TABLES)
     )
@@ -41,8 +38,8 @@ def _is_due(connection: sqlite3.Connection, first_kept: date) -> bool:
 
 def _destroy_keys(connection: sqlite3.Connection, vault: Vault, first_kept: date, now_s: float) -> None:
     vault.forget_before(connection, first_kept)
-    if OVERDUE not in read_all(connection):
-        note(connection, OVERDUE, now_s)
+    if FORGETTING_OVERDUE_SINCE not in read_all(connection):
+        note(connection, FORGETTING_OVERDUE_SINCE, now_s)
 
 
 def _delete_rows(connection: sqlite3.Connection, first_kept: date) -> None:

@@ -89,11 +89,15 @@ class Keyring:
     ) -> list[TemporaryExposureKey]:
         """Do the same inside a transaction that is already open."""
         released = []
-        for key in self._since(connection, first_day):
+        for key in self.held_within(connection, first_day):
             if not key.spoken or day_of(key.tek.rolling_start) in dropped or key.tek.rolling_start > now:
                 continue
             released.append(self._release(connection, key, now).tek)
         return released
+
+    def held_within(self, connection: sqlite3.Connection, first_day: date) -> list[OwnKey]:
+        """Return the keys of the UTC days from `first_day` on, oldest first, inside a transaction that is open."""
+        return self._read(connection, "day >= ?", first_day)
 
     def _release(self, connection: sqlite3.Connection, key: OwnKey, now: Interval) -> OwnKey:
         if key.released or key.tek.end <= now:
@@ -117,9 +121,6 @@ class Keyring:
 
     def _of_day(self, connection: sqlite3.Connection, day: date) -> list[OwnKey]:
         return self._read(connection, "day = ?", day)
-
-    def _since(self, connection: sqlite3.Connection, day: date) -> list[OwnKey]:
-        return self._read(connection, "day >= ?", day)
 
     def _read(self, connection: sqlite3.Connection, condition: str, day: date) -> list[OwnKey]:
         rows = connection.execute(

@@ -1,18 +1,20 @@
 """When to scan and what to keep: a short window every few minutes, its reports gathered into one diary block."""
 
 import logging
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final, Never
+from typing import Final
 
-from forewarn_client.board import SOON_ENOUGH_S
+from forewarn_client.board import LAST_SCAN, SOON_ENOUGH_S
 from forewarn_client.device import Device
-from forewarn_client.diary.block import MAX_SAMPLES, Samples, ScanWindow, strongest
-from forewarn_client.radio import Radio
+from forewarn_client.diary.block import MAX_OFFSET_MS, MAX_SAMPLES, Samples, ScanWindow, strongest
+from forewarn_client.radio import AdvertisingReport, Radio
 from forewarn_client.timing import Timing
 from forewarn_protocol.advertisement import SERVICE_DATA_BYTES
 from forewarn_shell.clock import Clock
 
+PLAUSIBLE_RSSI_DBM: Final = range(-126, 21)
 NO_RSSI_DBM: Final = frozenset({-127, 0, 127})
 """What stacks report when they have no measurement."""
 
@@ -27,8 +29,8 @@ class ScanPlan:
     closes_s: float = 0.0
 
 
-async def listen(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) -> Never:
-    """Scan for ever: a window, a gap of random length, the next window."""
+async def listen(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) -> AsyncGenerator[None, None]:
+    """Scan for ever, yielding after each window: a window, a gap of random length, the next window."""
     clock = device.clock
     last_opened_s: float | None = None
     opens_s = clock.monotonic() + timing.draw(timing.first_step_s)
@@ -39,8 +41,9 @@ async def listen(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) -
         since_s = None if last_opened_s is None else opened_s - last_opened_s
         window = await hear(radio, clock, timing.scan_window_s, since_s, device.settings.maximum_sightings_per_window)
         await device.diary.record(window)
-        await device.status.note("last_scan_s", window.start_s, at_most_every_s=SOON_ENOUGH_S)
+        await device.status.note(LAST_SCAN, window.start_s, at_most_every_s=SOON_ENOUGH_S)
         _log.debug("scan window: %d sightings of %d identifiers", window.count, len(window.bursts))
+        yield
         last_opened_s = opened_s
         opens_s = opened_s + timing.draw(timing.scan_gap_s)
 
@@ -57,11 +60,11 @@ async def hear(
     count = 0
     async with aclosing(radio.scan(window_s)) as reports:
         async for report in reports:
-            if report.rssi_dbm in NO_RSSI_DBM or len(report.service_data) != SERVICE_DATA_BYTES:
+            offset_ms = int((report.monotonic_s - opened_s) * 1000)
+            if not _is_usable(report, offset_ms):
                 continue
             samples = bursts.setdefault(report.service_data, [])
             if len(samples) < MAX_SAMPLES:
-                offset_ms = min(max(int((report.monotonic_s - opened_s) * 1000), 0), 0xFFFF)
                 samples.append((offset_ms, report.rssi_dbm))
                 count += 1
             if count >= 2 * maximum:
@@ -69,3 +72,13 @@ async def hear(
                 bursts = strongest(bursts, maximum)
                 count = maximum
     return ScanWindow(start_s, since_last_scan_s, strongest(bursts, maximum) if count > maximum else bursts)
+
+
+def _is_usable(report: AdvertisingReport, offset_ms: int) -> bool:
+    # Some stacks replay what they heard before the window opened.
+    return (
+        report.rssi_dbm in PLAUSIBLE_RSSI_DBM
+        and report.rssi_dbm not in NO_RSSI_DBM
+        and len(report.service_data) == SERVICE_DATA_BYTES
+        and 0 <= offset_ms <= MAX_OFFSET_MS
+    )

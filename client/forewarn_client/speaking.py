@@ -1,36 +1,50 @@
 """Which identifier is on the air and when it changes: every 10 to 20 minutes, right after a scan window."""
 
 import logging
-from typing import Never
+from collections.abc import AsyncGenerator
+from contextlib import suppress
 
 from forewarn_client.device import Device
 from forewarn_client.listening import ScanPlan
 from forewarn_client.radio import Radio
 from forewarn_client.timing import Timing
 from forewarn_protocol.advertisement import Payload
+from forewarn_protocol.errors import ForewarnError
 from forewarn_protocol.identifiers import EncryptedMetadata, crypt_metadata, identifier
 from forewarn_protocol.intervals import INTERVAL_S, Interval, interval_at
 from forewarn_protocol.keys import TemporaryExposureKey
 from forewarn_protocol.metadata import Confidence, Metadata
+from forewarn_shell.clock import Clock
 
 _log = logging.getLogger(__name__)
 
 
-async def speak(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) -> Never:
-    """Speak for ever: an identifier that was never spoken, or silence where there is none."""
+async def speak(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) -> AsyncGenerator[None, None]:
+    """Speak for ever, yielding after each change: an identifier that was never spoken, or silence where none is left.
+
+    Midnight is no change of its own: the first identifier taken after it is the new day's, at this device's own time.
+    """
     clock = device.clock
     metadata = Metadata(device.settings.tx_power_dbm, Confidence(device.settings.confidence))
-    while True:
-        now_s = clock.utc()
-        spoken = await device.keyring.next_identifier(interval_at(now_s))
-        if spoken is None:
+    try:
+        while True:
+            now_s = clock.utc()
+            spoken = await device.keyring.next_identifier(interval_at(now_s))
+            if spoken is None:
+                await radio.stop_advertising()
+                _log.info("silent: every identifier of the coming hour was spoken before")
+                yield
+                await clock.sleep_until(clock.monotonic() + INTERVAL_S - now_s % INTERVAL_S)
+            else:
+                await radio.advertise(payload_of(*spoken, metadata))
+                _log.debug("speaking a new identifier under a new address")
+                yield
+                await _wait_for_rotation(clock, timing, plan)
+    except Exception:
+        # Better silent than an identifier that stays on the air while the fault is being waited out.
+        with suppress(ForewarnError, OSError):
             await radio.stop_advertising()
-            _log.info("silent: every identifier of the coming hour was spoken before")
-            await clock.sleep_until(clock.monotonic() + INTERVAL_S - now_s % INTERVAL_S)
-            continue
-        await radio.advertise(payload_of(*spoken, metadata))
-        _log.debug("speaking a new identifier under a new address")
-        await _wait_for_rotation(device, timing, plan)
+        raise
 
 
 def payload_of(tek: TemporaryExposureKey, interval: Interval, metadata: Metadata) -> Payload:
@@ -39,8 +53,7 @@ def payload_of(tek: TemporaryExposureKey, interval: Interval, metadata: Metadata
     return Payload(rpi, EncryptedMetadata(crypt_metadata(tek.key, rpi, metadata.encode())))
 
 
-async def _wait_for_rotation(device: Device, timing: Timing, plan: ScanPlan) -> None:
-    clock = device.clock
+async def _wait_for_rotation(clock: Clock, timing: Timing, plan: ScanPlan) -> None:
     began_s = clock.monotonic()
     shortest_s, longest_s = timing.rotation_s
     # Drawn early enough that the end of a scan window still fits before the longest time allowed.

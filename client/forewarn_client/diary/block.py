@@ -12,6 +12,7 @@ from forewarn_protocol.sightings import Sighting
 
 MAX_SAMPLES: Final = 255
 """Of one identifier in one window: a device that speaks every 100 ms is heard 40 times in 4 s."""
+MAX_OFFSET_MS: Final = 0xFFFF
 Samples = list[tuple[int, int]]
 """Milliseconds since the window opened (0..65535) and RSSI in dBm, as heard."""
 

@@ -4,7 +4,7 @@ from typing import Final
 
 SCHEMA_VERSION: Final = 1
 
-DAILY_TABLES: Final = ("scan_windows", "own_keys")
+DAILY_TABLES: Final = ("scan_windows", "own_keys", "matches", "alerts", "reports")
 """Each has a column `day`; their rows are sealed with that day's key and deleted after it."""
 
 STATEMENTS: Final = (
@@ -18,4 +18,15 @@ STATEMENTS: Final = (
     "CREATE INDEX own_keys_by_day ON own_keys (day)",
     # What the jobs last did, as JSON: nothing about anybody else.
     "CREATE TABLE status (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+    # The newest version of each signed feed: a lower sequence is refused. Public data.
+    "CREATE TABLE feeds (path TEXT PRIMARY KEY, sequence INTEGER NOT NULL, body BLOB NOT NULL) STRICT",
+    # The ledger: export files that are done, by SHA-256. A row is written together with the file's matches.
+    "CREATE TABLE finished_files (sha256 TEXT PRIMARY KEY) STRICT",
+    # A published key and what was heard of it on that day (matches.py says what is sealed).
+    "CREATE TABLE matches (id INTEGER PRIMARY KEY, day INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
+    "CREATE INDEX matches_by_day ON matches (day)",
+    # One alert per day of exposure; a row means that it has been told (alerts.py).
+    "CREATE TABLE alerts (day INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT",
+    # The last report, under the day on which it began: how far it came (report_state.py).
+    "CREATE TABLE reports (id INTEGER PRIMARY KEY CHECK (id = 1), day INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
 )

@@ -1,0 +1,54 @@
+"""Whether a daemon works on a data folder: a lock that the system lets go of when the process ends, however it ends."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from forewarn_protocol.errors import BadInput, Missing
+
+LOCK_FILE: Final = "daemon.lock"
+
+
+@contextmanager
+def only_daemon(data: Path) -> Iterator[None]:
+    """Hold the data folder's lock.
+
+    Raises:
+        BadInput: another daemon holds it.
+        Missing: the folder can't be written.
+    """
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(data / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
+    except OSError as error:
+        raise Missing(
+            f"{data} cannot be written ({error.strerror}): give another --data, or its owner's rights"
+        ) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BadInput(f"another daemon works on {data}: stop it, or give another --data") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def is_running(data: Path) -> bool:
+    """Tell whether a daemon holds the data folder's lock."""
+    try:
+        descriptor = os.open(data / LOCK_FILE, os.O_RDONLY)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise Missing(f"{data} cannot be read ({error.strerror}): check its owner") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
