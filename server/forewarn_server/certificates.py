@@ -1,11 +1,12 @@
 """Certificates: the JWTs that codes end in and publishing begins with, made and read in one place."""
 
+import json
 from datetime import date
 from typing import Any, Final
 
 import jwt
 
-from forewarn_protocol.errors import NotVerified
+from forewarn_protocol.errors import BadMessage, NotVerified
 from forewarn_protocol.intervals import first_interval
 from forewarn_protocol.verification import CERTIFICATE_ALGORITHM, CertificateClaims, TestType
 from forewarn_protocol.wire import base64_text
@@ -13,6 +14,8 @@ from forewarn_server.config import ServerSettings
 from forewarn_server.signing_keys import SigningKey
 
 _MAX_CHARACTERS: Final = 8_192
+_SKEW_S: Final = 60
+"""Seconds by which the clock may have been set back since a certificate was made."""
 _REQUIRED: Final = ["iss", "aud", "iat", "exp", "jti", "reportType", "tekmac"]
 
 
@@ -67,13 +70,9 @@ def read(settings: ServerSettings, key: SigningKey, certificate: str, *, now_s: 
             # The library would read the machine's clock; ours is injected.
             options={"require": _REQUIRED, "verify_exp": False, "verify_iat": False, "verify_nbf": False},
         )
-        read_claims = CertificateClaims.model_validate(claims)
-    except (jwt.InvalidTokenError, ValueError):
+        read_claims = CertificateClaims.parse(json.dumps(claims).encode())
+    except (jwt.InvalidTokenError, BadMessage):
         raise refusal from None
     if not read_claims.iat - _SKEW_S <= now_s < read_claims.exp:
         raise refusal
     return read_claims
-
-
-_SKEW_S: Final = 60
-"""Seconds by which the clock may have been set back since a certificate was made."""

@@ -17,6 +17,7 @@ _ALLOWED: Final = frozenset(
         "job",
         "error",
         "where",
+        "reason",
         "wait_s",
         "region",
         "count",

@@ -1,0 +1,33 @@
+"""A clock that moves only when a test moves it."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+NOON = 1_622_462_400
+"""2021-05-31 12:00 UTC."""
+
+
+@dataclass
+class HandClock:
+    now_s: float = NOON
+    sleepers: list[tuple[float, asyncio.Future[None]]] = field(default_factory=list)
+
+    def utc(self) -> float:
+        return self.now_s
+
+    def monotonic(self) -> float:
+        return self.now_s - NOON
+
+    async def sleep_until(self, monotonic_s: float) -> None:
+        while self.monotonic() < monotonic_s:
+            awake = asyncio.get_running_loop().create_future()
+            self.sleepers.append((monotonic_s, awake))
+            await awake
+
+    def advance(self, seconds: float) -> None:
+        self.now_s += seconds
+        due = [entry for entry in self.sleepers if entry[0] <= self.monotonic()]
+        self.sleepers = [entry for entry in self.sleepers if entry not in due]
+        for _, awake in due:
+            if not awake.done():
+                awake.set_result(None)
