@@ -6,7 +6,6 @@ from typing import Final
 from forewarn_protocol.errors import BadExport
 from forewarn_protocol.exports import export_pb2
 from forewarn_protocol.exports.signing import ECDSA_WITH_SHA256
-from forewarn_protocol.intervals import INTERVAL_S, MAX_INTERVAL
 
 MAGIC: Final = b"EK Export v1    "
 """The first 16 bytes of export.bin; protobuf follows."""
@@ -15,6 +14,7 @@ EXPORT_SIG: Final = "export.sig"
 MAX_KEYS_PER_FILE: Final = 500_000
 MAX_SIGNATURES: Final = 16
 _MAX_TEXT_CHARACTERS: Final = 200
+_YEAR_9999_S: Final = 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ExportHeader:
     signature_infos: tuple[SignatureInfo, ...] = ()
 
     def __post_init__(self) -> None:
-        if not (0 <= self.start_s <= MAX_INTERVAL * INTERVAL_S and 0 <= self.end_s <= MAX_INTERVAL * INTERVAL_S):
+        if not (0 <= self.start_s <= _YEAR_9999_S and 0 <= self.end_s <= _YEAR_9999_S):
             raise BadExport("an export's times are no Unix times in seconds")
         demand_plain(self.region)
 
@@ -67,10 +67,15 @@ def demand_plain(text: str) -> None:
 
 def info_from_message(message: export_pb2.SignatureInfo) -> SignatureInfo:
     """Read a signature info; fields 1 and 2 of May 2020 are ignored."""
-    try:
-        return SignatureInfo(message.verification_key_id, message.verification_key_version, message.signature_algorithm)
-    except UnicodeDecodeError:
-        raise BadExport("an export holds a text that is not UTF-8") from None
+    texts: list[object] = [
+        message.verification_key_id,
+        message.verification_key_version,
+        message.signature_algorithm,
+    ]
+    # protobuf hands out bytes where a text of proto2 is not UTF-8.
+    if not all(isinstance(text, str) for text in texts):
+        raise BadExport("an export holds a text that is not UTF-8")
+    return SignatureInfo(*map(str, texts))
 
 
 def info_to_message(info: SignatureInfo) -> export_pb2.SignatureInfo:
