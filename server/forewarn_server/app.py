@@ -1,25 +1,38 @@
 """The web application: middleware, features and background jobs on one screen."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from email.utils import formatdate
 from typing import Final
 
 from aiohttp import web
 
 from forewarn_protocol.wire import MAX_BODY_BYTES
-from forewarn_server import openapi
+from forewarn_server import jobs, openapi
+from forewarn_server.advice.issuing import add_jobs as add_advice
 from forewarn_server.codes.routes import add_routes as add_codes
 from forewarn_server.config import ServerSettings
+from forewarn_server.configuration.issuing import add_jobs as add_configuration
 from forewarn_server.context import CONTEXT, open_context
-from forewarn_server.jobs import JOBS, SUPERVISOR, start
+from forewarn_server.exports.jobs import add_jobs as add_exports
+from forewarn_server.jobs import JOBS
 from forewarn_server.problems import STYLES, problems_become_answers
+from forewarn_server.public.routes import add_routes as add_public
+from forewarn_server.publish.routes import add_routes as add_publish
+from forewarn_server.retention.jobs import add_jobs as add_retention
 from forewarn_server.routing import ROUTES
 from forewarn_shell.clock import Clock
 
 # Each registers its routes with `routing.add` and its background work with `app[JOBS].append`.
-_FEATURES: Final = (openapi.add_routes, add_codes)
+_FEATURES: Final = (
+    openapi.add_routes,
+    add_codes,
+    add_publish,
+    add_exports,
+    add_configuration,
+    add_advice,
+    add_public,
+    add_retention,
+)
 
 _SETTINGS: Final = web.AppKey("settings", ServerSettings)
 _CLOCK: Final = web.AppKey("clock", Clock)
@@ -30,10 +43,13 @@ def create_app(settings: ServerSettings, clock: Clock) -> web.Application:
     app = web.Application(middlewares=[problems_become_answers], client_max_size=MAX_BODY_BYTES)
     app[_SETTINGS], app[_CLOCK] = settings, clock
     app[ROUTES], app[JOBS], app[STYLES] = [], [], {}
+    app.cleanup_ctx.append(_open)
     for add_feature in _FEATURES:
         add_feature(app)
+    # Last, after what the features do at start-up; and ended first, while the databases are still open.
+    app.on_startup.append(jobs.start)
+    app.on_shutdown.append(jobs.stop)
     app.on_response_prepare.append(_add_headers)
-    app.cleanup_ctx.extend((_open, _work))
     return app
 
 
@@ -41,14 +57,6 @@ async def _open(app: web.Application) -> AsyncIterator[None]:
     async with open_context(app[_SETTINGS], app[_CLOCK]) as context:
         app[CONTEXT] = context
         yield
-
-
-async def _work(app: web.Application) -> AsyncIterator[None]:
-    app[SUPERVISOR] = supervisor = start(app)
-    yield
-    supervisor.cancel()
-    with suppress(asyncio.CancelledError):
-        await supervisor
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:

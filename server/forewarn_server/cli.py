@@ -9,7 +9,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from forewarn_protocol.errors import BadInput
+from forewarn_protocol.errors import BadInput, Refused
 from forewarn_protocol.verification import IssueAnswer, IssueRequest, TestType
 from forewarn_server import setting_up
 from forewarn_server.accounts import api_keys
@@ -18,7 +18,10 @@ from forewarn_server.app import create_app
 from forewarn_server.codes import issuing
 from forewarn_server.config import ServerSettings
 from forewarn_server.context import Context, open_context
+from forewarn_server.exports.cli import export
+from forewarn_server.exports.sealing import seal
 from forewarn_server.logs import to_standard_error
+from forewarn_server.retention.forgetting import forget
 from forewarn_server.serving import serve
 from forewarn_server.store.schema import SCHEMAS
 from forewarn_shell import command_line
@@ -36,6 +39,7 @@ api_key = typer.Typer(help="API keys of the health authority.", no_args_is_help=
 code = typer.Typer(help="One-time codes.", no_args_is_help=True)
 app.add_typer(api_key, name="api-key")
 app.add_typer(code, name="code")
+app.add_typer(export, name="export")
 
 Result = TypeVar("Result")
 Data = Annotated[Path, typer.Option("--data", help="Folder with databases, keys and public files.")]
@@ -117,6 +121,32 @@ def issue_code(
         typer.echo(f"code       {answer.code}  until {answer.expires_at}")
         typer.echo(f"long code  {answer.long_code}  until {answer.long_expires_at}")
         typer.echo(f"uuid       {answer.uuid}")
+
+
+@app.command("seal-now")
+def seal_now(data: Data, as_json: Json = False) -> None:
+    """Close the batch now: the same embargo, mix and longest wait as at the full hour."""
+    sealed = _with_context(data, seal)
+    if as_json:
+        typer.echo(json.dumps({"files": sealed.files, "keys": sealed.keys}))
+    elif sealed.files:
+        typer.echo(f"sealed {sealed.files} files with {sealed.keys} keys, padding included")
+    else:
+        typer.echo("nothing to seal: no keys wait, or they wait for their embargo or for more reports")
+
+
+@app.command("forget-now")
+def forget_now(data: Data, as_json: Json = False) -> None:
+    """Forget now what is due: exit 1 while a reader keeps deleted rows on disk."""
+    forgotten = _with_context(data, forget)
+    if as_json:
+        told = {"rows": forgotten.rows, "files": forgotten.files, "overwritten": forgotten.overwritten}
+        typer.echo(json.dumps(told))
+    else:
+        rows = ", ".join(f"{count} {table}" for table, count in forgotten.rows.items() if count)
+        typer.echo(f"forgotten: {rows or 'no rows'}, {forgotten.files} files")
+    if not forgotten.overwritten:
+        raise Refused("a long read keeps deleted rows on disk: run forget-now again", "forgetting_overdue")
 
 
 def _with_context(data: Path, act: Callable[[Context], Awaitable[Result]]) -> Result:

@@ -28,9 +28,15 @@ JOBS: Final = web.AppKey("jobs", list[Job])
 SUPERVISOR: Final = web.AppKey("supervisor", asyncio.Task[None])
 
 
-def start(app: web.Application) -> asyncio.Task[None]:
+async def start(app: web.Application) -> None:
     """Start every registered job under one task, which ends only by cancellation or with a programming error."""
-    return asyncio.create_task(_supervise(app[JOBS], app[CONTEXT]), name="background jobs")
+    app[SUPERVISOR] = asyncio.create_task(_supervise(app[JOBS], app[CONTEXT]), name="background jobs")
+
+
+async def stop(app: web.Application) -> None:
+    """Cancel the jobs and wait until they are gone; what failed is raised by `serving`, after all is closed."""
+    app[SUPERVISOR].cancel()
+    await asyncio.wait((app[SUPERVISOR],))
 
 
 async def _supervise(jobs: list[Job], context: Context) -> None:

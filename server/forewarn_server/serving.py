@@ -30,10 +30,12 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
     Raises:
         Missing: the address cannot be listened on; or what `create_app` needs at start-up is not there.
     """
-    runner = web.AppRunner(app, access_log=None, logger=_silent, handle_signals=False, auto_decompress=False)
-    await runner.setup()
+    runner = web.AppRunner(
+        app, access_log=None, logger=_silent, handle_signals=False, auto_decompress=False, shutdown_timeout=_SHUTDOWN_S
+    )
     try:
-        site = web.TCPSite(runner, host, port, shutdown_timeout=_SHUTDOWN_S)
+        await runner.setup()
+        site = web.TCPSite(runner, host, port)
         try:
             await site.start()
         except OSError as error:
@@ -42,6 +44,9 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
         yield f"http://{_for_url(host)}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
+    if not app[SUPERVISOR].cancelled():
+        # A job that met a programming error: only now, when databases and sockets are closed, may it be told.
+        app[SUPERVISOR].result()
 
 
 def _for_url(host: str) -> str:

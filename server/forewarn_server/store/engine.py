@@ -11,6 +11,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from forewarn_protocol.errors import Missing
+
 _PRAGMAS: Final = (
     "PRAGMA busy_timeout = 10000",
     "PRAGMA journal_mode = WAL",
@@ -50,6 +52,22 @@ class Database:
         """Give a connection in a write transaction: committed at the end, rolled back on any error."""
         async with self._turn, self._writing.begin() as connection:
             yield connection
+
+    async def overwrite_deleted(self) -> bool:
+        """Rebuild the file without what was deleted and empty its log; False while a reader is in the way.
+
+        Deleted rows are overwritten at once (secure_delete), but their old pages stay in the log until it is truncated.
+        """
+        async with self._turn, self._engine.connect() as connection:
+            raw = (await connection.get_raw_connection()).driver_connection
+            if raw is None:
+                raise Missing("the database was closed: nothing was overwritten")
+            # In memory: a temporary file in some shared folder would hold what is being forgotten.
+            await raw.execute("PRAGMA temp_store = MEMORY")
+            await raw.execute("VACUUM")
+            async with raw.execute("PRAGMA wal_checkpoint(TRUNCATE)") as cursor:
+                busy, _, _ = await cursor.fetchone()
+        return bool(busy == 0)
 
     async def close(self) -> None:
         """Close every connection."""

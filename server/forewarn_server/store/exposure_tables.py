@@ -47,7 +47,7 @@ publishes: Final = Table(
     Column("jti", String(64), primary_key=True),
     Column("tekmac", LargeBinary(32), nullable=False),
     Column("body_hash", LargeBinary(32), nullable=False),
-    Column("hour_s", Integer, nullable=False),
+    # A full hour: it must not tell when in the hour somebody reported.
     Column("expires_s", Integer, nullable=False),
     Index("publishes_by_expiry", "expires_s"),
 )

@@ -74,7 +74,6 @@ def upgrade() -> None:
         sa.Column("jti", sa.String(length=64), nullable=False),
         sa.Column("tekmac", sa.LargeBinary(length=32), nullable=False),
         sa.Column("body_hash", sa.LargeBinary(length=32), nullable=False),
-        sa.Column("hour_s", sa.Integer(), nullable=False),
         sa.Column("expires_s", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("jti"),
     )

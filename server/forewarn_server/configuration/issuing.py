@@ -1,0 +1,52 @@
+"""Issues the configuration of the region: defaults, what the operator's file changes, the keys to trust."""
+
+import json
+from typing import Any, Final
+
+from aiohttp import web
+
+from forewarn_protocol.configuration import DeviceConfiguration, parse_configuration
+from forewarn_protocol.errors import BadFeed
+from forewarn_protocol.feeds import FeedHead
+from forewarn_server.context import Context
+from forewarn_server.public.feeds import write_feed
+from forewarn_server.public.keeping import keep_issued
+from forewarn_server.public.overrides import read_override
+
+OVERRIDE_FILE: Final = "configuration.json"
+"""In the data folder; may set the fields below, named as on the wire."""
+OPEN_TO_OPERATORS: Final = ("fetchHours", "medianTxDbm", "minimumDistinctRpis", "risk", "toleranceIntervals")
+
+
+def configuration(context: Context, head: FeedHead) -> DeviceConfiguration:
+    """Return what the devices of the region are told.
+
+    Raises:
+        BadFeed: the operator's file is malformed.
+    """
+    settings, key = context.settings, context.keys.export
+    path = settings.data / OVERRIDE_FILE
+    fields: dict[str, Any] = read_override(path, OPEN_TO_OPERATORS)
+    fields |= {
+        "sequence": head.sequence,
+        "issued": head.issued,
+        "expires": head.expires,
+        "region": settings.region,
+        "healthAuthorityId": settings.authority,
+        "exportKeys": [{"keyId": settings.region, "keyVersion": key.name, "publicKey": key.public_base64}],
+    }
+    try:
+        return parse_configuration(json.dumps(fields).encode())
+    except BadFeed as error:
+        raise BadFeed(f"{path}: {error.message}") from error
+
+
+def add_jobs(app: web.Application) -> None:
+    """Keep the configuration signed."""
+    keep_issued(app, "configuration", issue_configuration)
+
+
+async def issue_configuration(context: Context) -> None:
+    """Write and sign the configuration; the caller holds the publishing turn."""
+    path = f"config/{context.settings.region}.json"
+    await write_feed(context, path, lambda head: configuration(context, head).encode())

@@ -1,0 +1,198 @@
+"""What the exposure database knows about waiting keys and batches, in the words of sealing.
+
+A batch is claimed (its keys carry its number and will be in no other), then finished (its file is on disk), then
+listed. Each step is one transaction, so a crash between two of them is completed by the next seal.
+"""
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Select, and_, func, insert, select, true, union_all, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from forewarn_protocol.intervals import Interval
+from forewarn_protocol.keys import DiagnosisKey, ReportType, TemporaryExposureKey
+from forewarn_server.exports.padding import COPIED, padding_keys
+from forewarn_server.exports.planning import HOUR_S, FilePlan, SealingRules, Waiting, due, files, hour_of
+from forewarn_server.store.engine import Database
+from forewarn_server.store.exposure_tables import batches, keys
+
+_PAGE_ROWS: Final = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """One export file, claimed or finished; times are full hours in Unix seconds."""
+
+    number: int
+    start_s: int
+    end_s: int
+    place: int
+    places: int
+    keys: int
+    sha256: bytes | None
+    bytes: int | None
+
+    @property
+    def name(self) -> str:
+        """The file's name: times and a running number, nothing that says what is in it."""
+        return f"{self.start_s}-{self.end_s}-{self.number:05d}.zip"
+
+
+async def waiting(connection: AsyncConnection, now_s: int) -> Waiting:
+    """Count the keys, fresh and revised, that may be released at `now_s`, and the publishes they came in."""
+    fresh = select(keys.c.report_group, keys.c.releasable_s.label("since_s")).where(_fresh(now_s))
+    revised = select(keys.c.report_group, keys.c.revised_since_s.label("since_s")).where(_revised(now_s))
+    both = union_all(fresh, revised).subquery()
+    fresh_keys = await connection.scalar(select(func.count()).select_from(fresh.subquery()))
+    total, reports, since_s = (
+        await connection.execute(
+            select(func.count(), func.count(both.c.report_group.distinct()), func.min(both.c.since_s))
+        )
+    ).one()
+    return Waiting(fresh_keys or 0, total - (fresh_keys or 0), reports, since_s)
+
+
+async def claim(database: Database, rules: SealingRules, now_s: int) -> list[Batch]:
+    """Give every key that is due to new batches, padding included, in one transaction; none when nothing is due.
+
+    Two seals at once claim one after the other, and the second one finds nothing waiting.
+    """
+    async with database.writing() as connection:
+        found = await waiting(connection, now_s)
+        if not due(found, rules, now_s):
+            return []
+        end_s = hour_of(now_s)
+        last_end_s = await connection.scalar(select(func.max(batches.c.end_s)))
+        # The span that the file's header claims; it must not be empty where a second seal falls into one hour.
+        start_s = end_s - HOUR_S if last_end_s is None or last_end_s >= end_s else last_end_s
+        plans = files(found.keys, found.revised_keys, rules)
+        claimed = []
+        for place, plan in enumerate(plans, 1):
+            row = {
+                "start_s": start_s,
+                "end_s": end_s,
+                "place": place,
+                "places": len(plans),
+                "keys": plan.keys + plan.padding + (found.revised_keys if place == 1 else 0),
+            }
+            result = await connection.execute(insert(batches).values(row).returning(*batches.c))
+            batch = Batch(**result.one()._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as mapping
+            await _claim_fresh(connection, batch, plan, now_s)
+            if place == 1:
+                await connection.execute(
+                    update(keys)
+                    .where(_revised(now_s))
+                    .values(revised_batch_number=batch.number, revised_since_s=None, report_group=None)
+                )
+            claimed.append(batch)
+        return claimed
+
+
+async def unfinished(database: Database) -> list[Batch]:
+    """Return the batches whose file may not be on disk, oldest first."""
+    return await _batches(database, batches.c.sha256.is_(None))
+
+
+async def finished(database: Database) -> list[Batch]:
+    """Return the batches whose file is on disk, oldest first."""
+    return await _batches(database, batches.c.sha256.is_not(None))
+
+
+async def all_batches(database: Database) -> list[Batch]:
+    """Return every batch, oldest first."""
+    return await _batches(database, true())
+
+
+async def finish(database: Database, batch: Batch, sha256: bytes, size_bytes: int) -> None:
+    """Note that a batch's file is durable: only now may the index list it."""
+    async with database.writing() as connection:
+        await connection.execute(
+            update(batches).where(batches.c.number == batch.number).values(sha256=sha256, bytes=size_bytes)
+        )
+
+
+class PackedKeys:
+    """The keys of a batch in key order, 24 bytes each: half a million fit into 12 MB and cross into a thread."""
+
+    _RECORD: Final = struct.Struct(">16sIBBBb")
+    _NONE: Final = -128
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+
+    def append(self, row: Any) -> None:
+        """Add one row: key, rolling start and period, report type, transmission risk, onset days."""
+        key, start, period, report_type, risk, onset = row
+        self._data += self._RECORD.pack(key, start, period, report_type, risk, self._NONE if onset is None else onset)
+
+    def __iter__(self) -> Iterator[DiagnosisKey]:
+        """Give each key as the export file has it."""
+        for key, start, period, report_type, risk, onset in self._RECORD.iter_unpack(self._data):
+            tek = TemporaryExposureKey(key, Interval(start), period)
+            yield DiagnosisKey(tek, ReportType(report_type), None if onset == self._NONE else onset, risk)
+
+    def __len__(self) -> int:
+        return len(self._data) // self._RECORD.size
+
+
+async def keys_of(database: Database, batch: Batch) -> PackedKeys:
+    """Read the fresh keys of a batch, sorted by key bytes."""
+    return await _packed(database, batch, keys.c.batch_number, keys.c.report_type, keys.c.onset_days)
+
+
+async def revised_keys_of(database: Database, batch: Batch) -> PackedKeys:
+    """Read the revised keys of a batch as they are now, sorted by key bytes."""
+    columns = (keys.c.revised_report_type, keys.c.revised_onset_days)
+    return await _packed(database, batch, keys.c.revised_batch_number, *columns)
+
+
+def _fresh(now_s: int) -> ColumnElement[bool]:
+    return keys.c.releasable_s <= now_s
+
+
+def _revised(now_s: int) -> ColumnElement[bool]:
+    return keys.c.revised_since_s <= now_s
+
+
+async def _claim_fresh(connection: AsyncConnection, batch: Batch, plan: FilePlan, now_s: int) -> None:
+    # The keys of one file are a range of the sorted keys: they are random, so the range says nothing.
+    last = await connection.scalar(
+        select(keys.c.key).where(_fresh(now_s)).order_by(keys.c.key).offset(plan.keys - 1).limit(1)
+    )
+    if last is None:
+        return
+    await connection.execute(
+        update(keys)
+        .where(and_(_fresh(now_s), keys.c.key <= last))
+        .values(batch_number=batch.number, releasable_s=None, report_group=None)
+    )
+    if plan.padding:
+        copied = [keys.c[name] for name in COPIED]
+        real = (await connection.execute(select(*copied).where(keys.c.batch_number == batch.number))).all()
+        rows = [{**row, "batch_number": batch.number} for row in padding_keys(real, plan.padding)]
+        await connection.execute(insert(keys), rows)
+
+
+async def _batches(database: Database, condition: ColumnElement[bool]) -> list[Batch]:
+    query = select(batches).where(condition).order_by(batches.c.number)
+    async with database.reading() as connection:
+        return [Batch(**row) for row in (await connection.execute(query)).mappings()]
+
+
+async def _packed(
+    database: Database, batch: Batch, number: ColumnElement[Any], *told: ColumnElement[Any]
+) -> PackedKeys:
+    report_type, onset = told
+    columns = (keys.c.key, keys.c.rolling_start, keys.c.rolling_period, report_type, keys.c.transmission_risk, onset)
+    page: Select[Any] = select(*columns).where(number == batch.number).order_by(keys.c.key).limit(_PAGE_ROWS)
+    packed = PackedKeys()
+    async with database.reading() as connection:
+        rows = (await connection.execute(page)).all()
+        while rows:
+            for row in rows:
+                packed.append(row)
+            rows = (await connection.execute(page.where(keys.c.key > rows[-1].key))).all()
+    return packed

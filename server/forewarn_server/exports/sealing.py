@@ -1,0 +1,125 @@
+"""Seals what is due: claim, write and sign the file, note it, publish the index; each step survives a crash.
+
+The order is the promise: a file is durable before its batch counts as finished, and finished before the index names
+it. So whatever the index names is there, and a key that was claimed is in exactly one file.
+"""
+
+import asyncio
+import hashlib
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from forewarn_protocol.exports.index import Index, IndexEntry
+from forewarn_protocol.exports.reading import ExportHeader
+from forewarn_protocol.exports.signing import ExportSigner
+from forewarn_protocol.exports.writing import write_export
+from forewarn_protocol.feeds import FeedHead
+from forewarn_server.config import ServerSettings
+from forewarn_server.context import Context
+from forewarn_server.exports import batches
+from forewarn_server.exports.batches import Batch, PackedKeys
+from forewarn_server.exports.planning import HOUR_S, SealingRules
+from forewarn_server.public.feeds import write_feed
+from forewarn_server.public.turn import publishing_turn
+from forewarn_shell.files import sync_folder, write_durably
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What one seal published: files, and keys in them with their padding."""
+
+    files: int
+    keys: int
+
+
+def sealing_rules(settings: ServerSettings) -> SealingRules:
+    """Return the operator's settings in the units of planning."""
+    return SealingRules(
+        embargo_s=settings.embargo_h * HOUR_S,
+        minimum_reports=settings.minimum_reports_per_file,
+        maximum_wait_s=settings.maximum_wait_h * HOUR_S,
+        padded_keys=settings.padded_keys,
+        maximum_keys=settings.maximum_keys_per_file,
+    )
+
+
+def exports_folder(settings: ServerSettings) -> Path:
+    """Return the folder of the region's files and index."""
+    return settings.public / "exports" / settings.region
+
+
+async def seal(context: Context) -> Sealed:
+    """Publish every key that is due, finish what an earlier seal left half done, and sign the index anew."""
+    async with publishing_turn(context.settings.data):
+        await _finish_claimed(context)
+        claimed = await batches.claim(context.exposure, sealing_rules(context.settings), context.now_s())
+        await _finish_claimed(context)
+        await publish_index(context)
+    return Sealed(len(claimed), sum(batch.keys for batch in claimed))
+
+
+async def recover(context: Context) -> None:
+    """Finish what a crash left half done and sign the index anew, without claiming keys: at start-up."""
+    async with publishing_turn(context.settings.data):
+        await _finish_claimed(context)
+        await publish_index(context)
+
+
+async def publish_index(context: Context) -> None:
+    """Write index.txt and the signed index.json of all finished batches; the caller holds the publishing turn."""
+    entries = tuple(_entry(batch) for batch in await batches.finished(context.exposure))
+
+    def encode(head: FeedHead) -> bytes:
+        return Index.of(head, entries).encode()
+
+    head = await write_feed(context, f"exports/{context.settings.region}/index.json", encode)
+    text = Index.of(head, entries).text()
+    await asyncio.to_thread(write_durably, exports_folder(context.settings) / "index.txt", text.encode())
+
+
+def _entry(batch: Batch) -> IndexEntry:
+    if batch.sha256 is None or batch.bytes is None:
+        raise ValueError("only a finished batch stands in the index")
+    return IndexEntry(path=batch.name, sha256=batch.sha256.hex(), bytes=batch.bytes, keys=batch.keys)
+
+
+async def _finish_claimed(context: Context) -> None:
+    folder = exports_folder(context.settings)
+    for batch in await batches.unfinished(context.exposure):
+        fresh = await batches.keys_of(context.exposure, batch)
+        revised = await batches.revised_keys_of(context.exposure, batch)
+        # The thread writes under a name nobody serves: if this task is cancelled meanwhile, what the thread still
+        # writes is a left-over, removed by the next seal, and never a file that the index may name.
+        temporary = folder / f".{batch.name}.{secrets.token_hex(4)}"
+        await asyncio.to_thread(_clear_left_overs, folder)
+        sha256, size_bytes = await asyncio.to_thread(_write, temporary, context, batch, fresh, revised)
+        temporary.replace(folder / batch.name)
+        await asyncio.to_thread(sync_folder, folder)
+        await batches.finish(context.exposure, batch, sha256, size_bytes)
+
+
+def _clear_left_overs(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.glob(".*.zip.*"):
+        path.unlink(missing_ok=True)
+
+
+def _write(path: Path, context: Context, batch: Batch, fresh: PackedKeys, revised: PackedKeys) -> tuple[bytes, int]:
+    settings, key = context.settings, context.keys.export
+    header = ExportHeader(
+        start_s=batch.start_s,
+        end_s=batch.end_s,
+        region=settings.region,
+        batch_num=batch.place,
+        batch_size=batch.places,
+    )
+    signer = ExportSigner(key.private, key_id=settings.region, key_version=key.name)
+    with path.open("w+b") as file:
+        write_export(file, header, fresh, revised, [signer])
+        file.flush()
+        os.fsync(file.fileno())
+        size_bytes = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        return hashlib.file_digest(file, "sha256").digest(), size_bytes

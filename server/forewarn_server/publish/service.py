@@ -1,0 +1,149 @@
+"""Stores the keys of one examined request: idempotent by certificate, a verdict per key, all in one transaction."""
+
+import hmac
+import secrets
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Row, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from forewarn_protocol.errors import Refused
+from forewarn_protocol.intervals import Interval
+from forewarn_protocol.keys import ReportType, TemporaryExposureKey
+from forewarn_protocol.publishing import (
+    ALREADY_PUBLISHED,
+    REMEMBERED_S,
+    REPORT_TYPES,
+    PublishAnswer,
+    Verdict,
+    days_since_onset,
+    published_onset_days,
+    validate,
+)
+from forewarn_protocol.verification import TestType
+from forewarn_server.context import Context
+from forewarn_server.exports.planning import HOUR_S, hour_of, releasable_s
+from forewarn_server.publish.examining import Examined
+from forewarn_server.publish.revision import RevisionToken, check_revision
+from forewarn_server.store.exposure_tables import keys, publishes
+
+_GROUP_BYTES: Final = 16
+# A certificate asked for in a token's last second still lives for a while; its jti must be known until then.
+_REMEMBERED_S: Final = REMEMBERED_S + 2 * HOUR_S
+
+
+async def publish(context: Context, examined: Examined) -> PublishAnswer:
+    """Store what the request publishes, once.
+
+    The first use of a certificate binds it to its keys and body. A request that is refused binds nothing and can be
+    mended and sent again.
+
+    Raises:
+        Refused: with a code of PROTOCOL's table; nothing is stored.
+    """
+    request, claims = examined.request, examined.claims
+    first = RevisionToken.first(context.keys.token, claims.jti, claims.tekmac)
+    token = RevisionToken.read(context.keys.token, request.revision_token) if request.revision_token else first
+    async with context.exposure.writing() as connection:
+        if await _is_repeated(connection, examined):
+            return PublishAnswer(revision_token=token.text, warnings=(ALREADY_PUBLISHED,))
+        verdicts = validate(request, context.now_s())
+        changed = await _store(context, connection, examined, verdicts, token)
+        row = {
+            "jti": claims.jti,
+            "tekmac": claims.tekmac,
+            "body_hash": request.fingerprint(),
+            "expires_s": hour_of(context.now_s()) + _REMEMBERED_S,
+        }
+        await connection.execute(insert(publishes).values(row))
+    return _answer(token, changed, verdicts)
+
+
+async def _is_repeated(connection: AsyncConnection, examined: Examined) -> bool:
+    found = await connection.execute(select(publishes).where(publishes.c.jti == examined.claims.jti))
+    earlier = found.one_or_none()
+    if earlier is None:
+        return False
+    if not hmac.compare_digest(earlier.tekmac, examined.claims.tekmac):
+        code = "health_authority_verification_certificate_invalid"
+        raise Refused("the certificate has been used for other keys: enter a new code", code)
+    if not hmac.compare_digest(earlier.body_hash, examined.request.fingerprint()):
+        raise Refused("the certificate has been used with another request: repeat that one unchanged", "bad_request")
+    return True
+
+
+async def _store(
+    context: Context,
+    connection: AsyncConnection,
+    examined: Examined,
+    verdicts: Sequence[Verdict],
+    token: RevisionToken,
+) -> int:
+    teks = {verdict.tek.key: verdict.tek for verdict in verdicts if verdict.tek is not None}
+    risks = {verdict.tek.key: verdict.transmission_risk for verdict in verdicts if verdict.tek is not None}
+    known = (await connection.execute(select(keys).where(keys.c.key.in_(teks)))).all()
+    if known and not examined.request.revision_token:
+        raise Refused("a key was published before: send its revision token to revise it", "missing_revision_token")
+    # Random, and unknown to every other table: it only lets the seal count who is in the mix.
+    group = secrets.token_bytes(_GROUP_BYTES)
+    changed = 0
+    for stored in known:
+        tek = teks.pop(stored.key)
+        if check_revision(stored, tek, token, examined.claims.report_type):
+            values = _revised_values(context, examined, stored, _onset_days(context, examined, tek), group)
+            await connection.execute(update(keys).where(keys.c.key == stored.key).values(values))
+            changed += 1
+    if teks and examined.claims.report_type is TestType.NEGATIVE:
+        raise Refused("a negative result can only revise published keys", "invalid_report_type_transition")
+    for tek in teks.values():
+        row = {
+            "key": tek.key,
+            "rolling_start": tek.rolling_start,
+            "rolling_period": tek.rolling_period,
+            "report_type": REPORT_TYPES[examined.claims.report_type],
+            "transmission_risk": risks[tek.key],
+            "onset_days": _onset_days(context, examined, tek),
+            "revision_tag": token.tag(tek.key),
+            "report_group": group,
+            "releasable_s": releasable_s(tek, context.now_s(), context.settings.embargo_h * HOUR_S),
+        }
+        await connection.execute(insert(keys).values(row))
+    return changed + len(teks)
+
+
+def _revised_values(
+    context: Context, examined: Examined, stored: Row[Any], onset_days: int, group: bytes
+) -> dict[str, Any]:
+    report_type = REPORT_TYPES[examined.claims.report_type]
+    values: dict[str, Any] = {"revised_report_type": report_type, "revised_onset_days": onset_days}
+    if stored.batch_number is not None:
+        # Published already: the next file says what it has become.
+        return {**values, "revised_since_s": hour_of(context.now_s()), "report_group": group}
+    if report_type is ReportType.REVOKED:
+        # Nobody has seen it yet, and now nobody will: it is released never.
+        return {**values, "releasable_s": None, "report_group": None}
+    return {**values, "report_type": report_type, "onset_days": onset_days}
+
+
+def _onset_days(context: Context, examined: Examined, tek: TemporaryExposureKey) -> int:
+    onset = None if examined.onset is None else Interval(examined.onset)
+    return published_onset_days(days_since_onset(tek, onset, context.now_s()))
+
+
+def _answer(token: RevisionToken, changed: int, verdicts: Sequence[Verdict]) -> PublishAnswer:
+    dropped: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        if verdict.broken is not None:
+            dropped.setdefault(verdict.broken.reason, []).append(str(verdict.position))
+    if not dropped:
+        return PublishAnswer(revision_token=token.text, inserted_exposures=changed)
+    # One line a rule that names every key it dropped: thirty lines would make the answer longer than all others.
+    warnings = tuple(f"keys {', '.join(places)}: {reason}" for reason, places in dropped.items())
+    return PublishAnswer(
+        revision_token=token.text,
+        inserted_exposures=changed,
+        error=f"{sum(map(len, dropped.values()))} of {len(verdicts)} keys were dropped: see warnings",
+        code="partial_failure",
+        warnings=warnings,
+    )

@@ -1,0 +1,106 @@
+"""Forgets what is due, in the table below, and overwrites it; behind the index's back nothing is deleted.
+
+Order for export files: rows go, then the index that no longer names them is signed, then the files go. A crash in
+between leaves files that nothing names, and the next run removes them.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from sqlalchemy import ColumnElement, Table, delete, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from forewarn_protocol.intervals import INTERVAL_S
+from forewarn_protocol.publishing import MAX_AGE_INTERVALS
+from forewarn_server.config import ServerSettings
+from forewarn_server.context import Context
+from forewarn_server.exports import batches as batch_store
+from forewarn_server.exports.sealing import exports_folder, publish_index
+from forewarn_server.public.turn import publishing_turn
+from forewarn_server.store.exposure_tables import batches, codes, keys, publishes, tokens
+from forewarn_server.store.registry_tables import audit, issued
+from forewarn_shell.files import sync_folder
+
+DAY_S: Final = 86_400
+CODE_AFTERLIFE_S: Final = 3 * DAY_S
+"""How long an expired code stays, so that the authority can still ask whether it was used."""
+ISSUED_DAYS: Final = 30
+"""How long the registry knows which API key issued a code."""
+
+
+class Due(NamedTuple):
+    """One rule of forgetting: rows of a table, and why they go."""
+
+    table: Table
+    rows: ColumnElement[bool]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What one run deleted, in rows per table and files; `overwritten` is False while a reader is in the way."""
+
+    rows: dict[str, int]
+    files: int
+    overwritten: bool
+
+
+def exposure_rules(settings: ServerSettings, now_s: int) -> tuple[Due, ...]:
+    """Return what is due in the anonymous zone."""
+    sealed_until_s = now_s - settings.key_retention_days * DAY_S
+    old_batches = select(batches.c.number).where(batches.c.end_s <= sealed_until_s)
+    # A key of a batch goes with its file. One that was never sealed, or was withheld, goes when it is older than what
+    # a publish accepts: no device could match it any more.
+    too_old = (keys.c.rolling_start + keys.c.rolling_period) * INTERVAL_S <= now_s - MAX_AGE_INTERVALS * INTERVAL_S
+    return (
+        Due(
+            keys,
+            or_(keys.c.batch_number.in_(old_batches), keys.c.batch_number.is_(None) & too_old),
+            "keys stay 14 days after they were published",
+        ),
+        Due(batches, batches.c.end_s <= sealed_until_s, "export files stay 14 days"),
+        Due(codes, codes.c.long_expires_s + CODE_AFTERLIFE_S <= now_s, "codes stay 3 days after they expired"),
+        Due(tokens, tokens.c.expires_s <= now_s, "tokens stay until they expire"),
+        Due(publishes, publishes.c.expires_s <= now_s, "a publish is remembered while its token can live"),
+    )
+
+
+def registry_rules(settings: ServerSettings, now_s: int) -> tuple[Due, ...]:
+    """Return what is due in the registry."""
+    return (
+        Due(issued, issued.c.day <= now_s // DAY_S - ISSUED_DAYS, "who issued a code is known for 30 days"),
+        Due(audit, audit.c.at_s <= now_s - settings.audit_retention_days * DAY_S, "the audit stays a year"),
+    )
+
+
+async def forget(context: Context) -> Forgotten:
+    """Delete what is due everywhere, then overwrite it on disk."""
+    settings, now_s = context.settings, context.now_s()
+    async with publishing_turn(settings.data):
+        async with context.exposure.writing() as connection:
+            rows = await _delete(connection, exposure_rules(settings, now_s))
+        async with context.registry.writing() as connection:
+            rows |= await _delete(connection, registry_rules(settings, now_s))
+        if rows[batches.name]:
+            await publish_index(context)
+        named = {batch.name for batch in await batch_store.all_batches(context.exposure)}
+        files = await asyncio.to_thread(_delete_unnamed, exports_folder(settings), named)
+    overwritten = [await database.overwrite_deleted() for database in (context.exposure, context.registry)]
+    return Forgotten(rows, files, all(overwritten))
+
+
+async def _delete(connection: AsyncConnection, rules: tuple[Due, ...]) -> dict[str, int]:
+    return {rule.table.name: (await connection.execute(delete(rule.table).where(rule.rows))).rowcount for rule in rules}
+
+
+def _delete_unnamed(folder: Path, named: set[str]) -> int:
+    if not folder.is_dir():
+        return 0
+    unnamed = [path for path in folder.glob("*.zip") if path.name not in named]
+    for path in unnamed:
+        path.unlink(missing_ok=True)
+    if unnamed:
+        sync_folder(folder)
+    return len(unnamed)
