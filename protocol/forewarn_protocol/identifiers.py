@@ -2,11 +2,15 @@
 
 import hmac
 import struct
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Final, NewType
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR, ECB
+
+from forewarn_protocol.intervals import MAX_INTERVAL, midnight, next_midnight
 
 RollingProximityIdentifier = NewType("RollingProximityIdentifier", bytes)
 EncryptedMetadata = NewType("EncryptedMetadata", bytes)
@@ -40,12 +44,21 @@ def metadata_key(tek: bytes) -> bytes:
     return _hkdf_16(tek, _AEMK_INFO)
 
 
-def identifiers(tek: bytes, first: int, count: int) -> list[RollingProximityIdentifier]:
+@lru_cache(maxsize=64)
+def _plaintexts(first: int, end: int) -> bytes:
+    return b"".join(_RPI_PREFIX + struct.pack("<I", i) for i in range(first, end))
+
+
+def identifiers(tek: bytes, first: int, count: int) -> Sequence[RollingProximityIdentifier]:
     """Return the RPIs of `count` intervals from `first` on, in order."""
-    blocks = b"".join(_RPI_PREFIX + struct.pack("<I", i) for i in range(first, first + count))
+    # Half a million published keys speak on a fortnight's days: plaintexts are made once per day and cut to the key.
+    start = midnight(first)
+    blocks = _plaintexts(start, min(next_midnight(first + count - 1), MAX_INTERVAL + 1))
     # ECB is what the protocol demands: each block is a distinct interval, so no two plaintexts are equal.
-    stream = Cipher(AES(identifier_key(tek)), ECB()).encryptor().update(blocks)  # noqa: S305
-    return [RollingProximityIdentifier(stream[at : at + RPI_BYTES]) for at in range(0, len(stream), RPI_BYTES)]
+    encryptor = Cipher(AES(identifier_key(tek)), ECB()).encryptor()  # noqa: S305
+    at = (first - start) * RPI_BYTES
+    stream = encryptor.update(blocks[at : at + count * RPI_BYTES])
+    return struct.unpack(f"{RPI_BYTES}s" * count, stream)
 
 
 def identifier(tek: bytes, interval: int) -> RollingProximityIdentifier:
