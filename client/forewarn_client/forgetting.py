@@ -16,7 +16,7 @@ async def forget(device: Device) -> bool:
     False: the pages could not be wiped while another process still read them; the next call tries again.
     """
     now_s = device.clock.utc()
-    first_kept = day_at(now_s) - timedelta(days=device.settings.retention_days)
+    first_kept = first_kept_day(device)
     if not await device.database.read(_is_due, first_kept):
         return True
     # The keys first, as a transaction of their own: from here on the rest is noise, whatever happens to it.
@@ -26,6 +26,11 @@ async def forget(device: Device) -> bool:
         return False
     await device.status.note(FORGETTING_OVERDUE_SINCE, None)
     return True
+
+
+def first_kept_day(device: Device) -> date:
+    """Return the oldest UTC day that is not to be forgotten yet."""
+    return day_at(device.clock.utc()) - timedelta(days=device.settings.retention_days)
 
 
 def _is_due(connection: sqlite3.Connection, first_kept: date) -> bool:

@@ -1,0 +1,134 @@
+"""The one way to the server: bounded answers, real time limits, every network fault told as Missing."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+import aiohttp
+
+from forewarn_protocol.errors import BadFeed, BadMessage, ForewarnError, Missing
+from forewarn_shell.clock import Clock
+
+MAX_ANSWER_BYTES: Final = 64 * 1024
+"""An answer of the API is never larger than a request may be."""
+
+_CHUNK_BYTES: Final = 64 * 1024
+_OK: Final = 200
+_GONE: Final = frozenset({404, 410})
+# Network time is real time: a virtual clock must not decide when a real socket is given up. The total bounds a server
+# that sends one byte now and then.
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=300, sock_connect=15, sock_read=30)
+# The same headers from every device. No compression is accepted: a limit then counts what is sent, nothing inflates.
+_HEADERS: Final = {"User-Agent": "forewarn", "Accept": "*/*", "Accept-Encoding": "identity"}
+
+
+class Gone(Missing):
+    """The server has no such file: it never had, or has forgotten it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the API answered: the HTTP status and the bytes of the body."""
+
+    status: int
+    body: bytes
+
+
+class Connection:
+    """Requests to one server: no cookies, no redirects followed.
+
+    `server_ahead_s` is the server's clock minus this device's, by the Date header of the last answer that had one.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, server: str, clock: Clock) -> None:
+        self._session = session
+        self._server = server
+        self._clock = clock
+        self.server_ahead_s: float | None = None
+
+    async def get(self, path: str, limit_bytes: int) -> bytes:
+        """Return the body of a public file.
+
+        Raises:
+            Gone: the server has no such file.
+            Missing: the server cannot be reached or fails.
+            BadFeed: the body is larger than the limit.
+        """
+        body = bytearray()
+        await self.download(path, limit_bytes, body.extend)
+        return bytes(body)
+
+    async def download(self, path: str, limit_bytes: int, sink: Callable[[bytes], object]) -> None:
+        """Hand the body of a public file to `sink` piece by piece; the same errors as `get`, a part already handed."""
+        with _faults():
+            async with self._session.get(self._server + path, allow_redirects=False) as response:
+                self._note_date(response)
+                if response.status in _GONE:
+                    raise Gone(f"the server has no {path}: check the server's address and the region")
+                if response.status != _OK:
+                    raise Missing(f"the server answers {response.status} for {path}: try again later")
+                too_large = BadFeed(f"{path} is larger than {limit_bytes} bytes: tell the server's operator")
+                await _receive(response, limit_bytes, sink, too_large)
+
+    async def post(self, path: str, body: bytes) -> Answer:
+        """Send JSON and return the answer, whatever its status.
+
+        Raises:
+            Missing: no whole answer came; the request may have arrived all the same.
+            BadMessage: the answer is larger than `MAX_ANSWER_BYTES`.
+        """
+        headers = {"Content-Type": "application/json"}
+        received = bytearray()
+        with _faults():
+            async with self._session.post(
+                self._server + path, data=body, headers=headers, allow_redirects=False
+            ) as response:
+                self._note_date(response)
+                too_large = BadMessage("the server's answer is too large: tell the server's operator")
+                await _receive(response, MAX_ANSWER_BYTES, received.extend, too_large)
+                return Answer(response.status, bytes(received))
+
+    def _note_date(self, response: aiohttp.ClientResponse) -> None:
+        try:
+            server_utc_s = parsedate_to_datetime(response.headers["Date"]).timestamp()
+        except (KeyError, ValueError, TypeError, OverflowError):
+            return  # a server without a readable Date tells nothing about this device's clock
+        self.server_ahead_s = server_utc_s - self._clock.utc()
+
+
+@asynccontextmanager
+async def connect(server: str | None, clock: Clock) -> AsyncIterator[Connection]:
+    """Open a connection for one errand and close it afterwards, so that no session links two errands.
+
+    Raises:
+        Missing: no server is set.
+    """
+    if server is None:
+        raise Missing("no server is set: give --server https://… and its feed key with --public-key")
+    async with aiohttp.ClientSession(
+        timeout=_TIMEOUT, headers=_HEADERS, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+    ) as session:
+        yield Connection(session, server.rstrip("/"), clock)
+
+
+async def _receive(
+    response: aiohttp.ClientResponse, limit_bytes: int, sink: Callable[[bytes], object], too_large: ForewarnError
+) -> None:
+    # Content-Length is the server's claim; what counts is what arrives.
+    received = 0
+    async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+        received += len(chunk)
+        if received > limit_bytes:
+            raise too_large
+        sink(chunk)
+
+
+@contextmanager
+def _faults() -> Iterator[None]:
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError) as error:
+        # The library's own sentence may hold an address.
+        raise Missing("the server cannot be reached: check the network and the server's address") from error

@@ -1,0 +1,178 @@
+"""What the client tells a person, in Vietnamese and English: one table, each sentence beside its twin."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from forewarn_protocol.advice import Language
+
+_SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
+    # Alerts. No sentence has room for a time of day, a number of people or a place: an alert must not name the F0.
+    "alert.near": {
+        "vi": "Ngày {day}, bạn đã ở gần người sau đó có kết quả dương tính: khoảng {minutes} phút, {likelihood}.",
+        "en": "On {day} you were near someone who later tested positive: about {minutes} minutes, {likelihood}.",
+    },
+    "likelihood.likely": {"vi": "rất có thể trong vòng hai mét", "en": "likely within two metres"},
+    "likelihood.possible": {"vi": "có thể trong vòng hai mét", "en": "possibly within two metres"},
+    "likelihood.unlikely": {"vi": "ít có khả năng trong vòng hai mét", "en": "unlikely within two metres"},
+    "rule.minutes": {
+        "vi": "Quy tắc số phút: thời gian ước tính ở trong vòng hai mét ngày hôm đó đạt ngưỡng của cơ quan y tế.",
+        "en": "The rule in minutes: the estimated time within two metres that day reached your authority's threshold.",
+    },
+    "rule.gaen": {
+        "vi": "Quy tắc theo độ suy giảm tín hiệu: điểm của ngày hôm đó đạt ngưỡng của cơ quan y tế.",
+        "en": "The rule of signal attenuation: that day's score reached your authority's threshold.",
+    },
+    "rule.cwa": {
+        "vi": "Quy tắc của Đức theo các khung tiếp xúc: mức rủi ro của ngày hôm đó đạt ngưỡng của cơ quan y tế.",
+        "en": "The German rule of exposure windows: that day's risk reached your authority's threshold.",
+    },
+    "rule.other": {
+        "vi": "Quy tắc của cơ quan y tế cho thấy ngày hôm đó cần cảnh báo.",
+        "en": "Your health authority's rule says that this day calls for a warning.",
+    },
+    "alert.weak": {
+        "vi": "Chỉ dựa trên một lần tiếp xúc ngắn: bằng chứng yếu hơn.",
+        "en": "It rests on one short contact alone: weaker evidence.",
+    },
+    "advice.title": {"vi": "Bạn có thể đã bị phơi nhiễm", "en": "You may have been exposed"},
+    "advice.step": {
+        "vi": "Hạn chế gặp người khác và gọi cho cơ quan y tế địa phương để được hướng dẫn.",
+        "en": "Keep away from other people and call your local health authority for instructions.",
+    },
+    # Fetching.
+    "expired.configuration": {
+        "vi": "Cấu hình trên máy chủ đã quá hạn: máy chủ đứng yên, hoặc đồng hồ của thiết bị này sai.",
+        "en": "The server's configuration has expired: the server stands still, or this device's clock is wrong.",
+    },
+    "expired.advice": {
+        "vi": "Hướng dẫn trên máy chủ đã quá hạn: máy chủ đứng yên, hoặc đồng hồ của thiết bị này sai.",
+        "en": "The server's advice has expired: the server stands still, or this device's clock is wrong.",
+    },
+    "expired.index": {
+        "vi": "Danh sách khóa trên máy chủ đã quá hạn: máy chủ đứng yên, hoặc đồng hồ của thiết bị này sai.",
+        "en": "The server's list of keys has expired: the server stands still, or this device's clock is wrong.",
+    },
+    # Report.
+    "report.what": {
+        "vi": "Sẽ gửi đến {server}: mã của bạn và khóa ngẫu nhiên của {count} ngày: {days}.",
+        "en": "This will be sent to {server}: your code, and the random keys of {count} days: {days}.",
+    },
+    "report.who": {
+        "vi": "Các khóa sẽ được công bố để thiết bị của những người từng ở gần bạn có thể cảnh báo họ. "
+        "Tên, vị trí và danh sách người bạn đã gặp không rời khỏi thiết bị này.",
+        "en": "The keys become public, so that the devices of people who were near you can warn them. "
+        "Your name, places and whom you met never leave this device.",
+    },
+    "report.limit": {
+        "vi": "Gửi rồi không thể rút lại. Người đã nghe thấy thiết bị của bạn có thể đoán ra bạn.",
+        "en": "What is sent cannot be taken back. Someone who met you may guess that it was you.",
+    },
+    "report.drop": {
+        "vi": "Để giữ lại một ngày, thêm --drop-day NĂM-THÁNG-NGÀY.",
+        "en": "To keep a day back, add --drop-day YYYY-MM-DD.",
+    },
+    "report.ask": {"vi": "Gửi? Gõ c để đồng ý [c/K]: ", "en": "Send? Type y to agree [y/N]: "},
+    "report.declined": {
+        "vi": "Chưa công bố gì. Nếu đổi ý, hãy chạy lại lệnh này.",
+        "en": "Nothing was published. If you change your mind, run the same command again.",
+    },
+    "report.no_terminal": {
+        "vi": "không có màn hình để hỏi bạn có đồng ý không: chạy trong cửa sổ lệnh hoặc thêm --yes",
+        "en": "there is no terminal to ask for your consent on: run this in one, or add --yes",
+    },
+    "report.done": {
+        "vi": "Đã gửi. Cảm ơn bạn: những người từng ở gần bạn sẽ được cảnh báo sau vài giờ.",
+        "en": "Sent. Thank you: people who were near you will be warned within hours.",
+    },
+    "report.partly": {
+        "vi": "Đã gửi. Máy chủ không nhận khóa của một số ngày; các ngày khác vẫn được công bố.",
+        "en": "Sent. The server did not take the keys of some days; the others will be published.",
+    },
+    "report.already": {
+        "vi": "Đã gửi bằng mã này rồi: không gửi lại gì nữa.",
+        "en": "This code has been used for a report from this device: nothing was sent again.",
+    },
+    "report.nothing": {
+        "vi": "không còn khóa nào để gửi: thiết bị chưa phát trong những ngày đó, hoặc bạn đã bỏ tất cả các ngày",
+        "en": "there is no key left to send: the device did not speak on those days, or all of them were dropped",
+    },
+    "report.resume": {
+        "vi": "máy chủ không trả lời: không mất gì, hãy chạy lại lệnh này với cùng mã khi có mạng",
+        "en": "the server gives no answer: nothing is lost, run the same command with the same code once it does",
+    },
+    "report.bad_code": {
+        "vi": "mã không đúng dạng: nhập 8 chữ số, hoặc 16 ký tự của mã dài",
+        "en": "this is no code: give the 8 digits, or the 16 characters of the long form",
+    },
+    "report.bad_onset": {
+        "vi": "ngày khởi phát phải nằm trong 14 ngày qua: kiểm tra --onset",
+        "en": "the first day of symptoms must lie in the last 14 days: check --onset",
+    },
+    "report.bad_day": {
+        "vi": "ngày {day} không nằm trong các ngày sẽ gửi ({days}): kiểm tra --drop-day",
+        "en": "{day} is not among the days to be sent ({days}): check --drop-day",
+    },
+    # What a refusal of the server means for the person; the machine's word is the part after the dot.
+    "refused.code_invalid": {
+        "vi": "mã không đúng hoặc đã được dùng: kiểm tra lại các chữ số, hoặc xin mã mới từ cơ quan y tế",
+        "en": "the code is wrong or already used: check its digits, or ask your health authority for a new one",
+    },
+    "refused.code_expired": {
+        "vi": "mã đã hết hạn: xin mã mới từ cơ quan y tế",
+        "en": "the code has expired: ask your health authority for a new one",
+    },
+    "refused.token": {
+        "vi": "giấy phép của mã này đã hết hạn (24 giờ): xin mã mới từ cơ quan y tế",
+        "en": "what this code allowed has run out (24 hours): ask your health authority for a new code",
+    },
+    "refused.test_type": {
+        "vi": "mã này thuộc loại xét nghiệm mà thiết bị không báo cáo được: hỏi cơ quan y tế",
+        "en": "this code is for a kind of test that this device cannot report: ask your health authority",
+    },
+    "refused.quota": {
+        "vi": "máy chủ đang nhận quá nhiều yêu cầu: chờ một giờ rồi chạy lại lệnh này với cùng mã",
+        "en": "the server has had too many requests: wait an hour, then run the same command with the same code",
+    },
+    "refused.published": {
+        "vi": "các khóa này đã được gửi trước đó: không cần làm gì thêm",
+        "en": "these keys have been sent before: there is nothing more to do",
+    },
+    "refused.server": {
+        "vi": "máy chủ gặp lỗi: không mất gì, chờ một giờ rồi chạy lại lệnh này với cùng mã",
+        "en": "the server has a fault: nothing is lost, wait an hour, then run the same command with the same code",
+    },
+    "refused.other": {
+        "vi": "máy chủ từ chối ({code}): báo cho cơ quan y tế",
+        "en": "the server refuses ({code}): tell your health authority",
+    },
+}
+
+_REFUSALS: Final[Mapping[str, str]] = {
+    "code_invalid": "code_invalid",
+    "code_not_found": "code_invalid",
+    "code_expired": "code_expired",
+    "token_invalid": "token",
+    "token_expired": "token",
+    "invalid_test_type": "test_type",
+    "unsupported_test_type": "test_type",
+    "quota_exceeded": "quota",
+    "missing_revision_token": "published",
+    "key_already_revised": "published",
+    "internal_error": "server",
+    "unable_to_load_health_authority": "server",
+}
+
+
+def say(language: Language, sentence: str, /, **values: object) -> str:
+    """Return a sentence in a language, its gaps filled; an unknown name is a programming error."""
+    return _SENTENCES[sentence][language].format(**values)
+
+
+def say_rule(language: Language, rule: str) -> str:
+    """Return in words why the rule of this name (RiskConfiguration.rule) warns."""
+    return say(language, f"rule.{rule}" if f"rule.{rule}" in _SENTENCES else "rule.other")
+
+
+def say_refusal(language: Language, code: str) -> str:
+    """Return what a refusal of the server means for the person and what to do; `code` is PROTOCOL's error code."""
+    return say(language, f"refused.{_REFUSALS.get(code, 'other')}", code=code)
