@@ -1,3 +1,4 @@
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -15,12 +16,17 @@ def clock() -> HandClock:
     return HandClock()
 
 
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """A data folder as `forewarn-server init` leaves it."""
-    folder = tmp_path / "data"
+@pytest.fixture(scope="session")
+def fresh_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("fresh") / "data"
     initialise(folder, "vn")
     return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path, fresh_data: Path) -> Path:
+    """A data folder as `forewarn-server init` leaves it."""
+    return shutil.copytree(fresh_data, tmp_path / "data")
 
 
 @pytest.fixture
