@@ -19,8 +19,8 @@ FORGETTING_OVERDUE_SINCE: Final = "forgetting_overdue_since_s"
 FAULT_PREFIX: Final = "job:"
 """Before a job's name: the sentence of its fault, absent while all is well."""
 
-SOON_ENOUGH_S: Final = 600.0
-"""A scan without neighbours costs no write: the time of the last scan that others read may lag this much."""
+SCAN_MAY_LAG_S: Final = 900.0
+"""A scan that heard nobody is noted only so often: an empty room costs no writes."""
 
 
 class StatusBoard:

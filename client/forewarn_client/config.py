@@ -30,10 +30,18 @@ def default_data_folder() -> Path:
     return platformdirs.user_data_path("forewarn")
 
 
+class _SettingsFile(TomlConfigSettingsSource):
+    def __call__(self) -> dict[str, Any]:
+        values = super().__call__()
+        if "data" in values:
+            raise ValueError("it lies in the data folder and cannot name another one: remove data, and give --data")
+        return values
+
+
 class ClientSettings(BaseSettings):
     """One frozen value, passed to whoever needs it. `settings.toml` is read from the data folder."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENVIRONMENT_PREFIX)
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True)
 
     data: Path = Field(default_factory=default_data_folder, description="a folder")
     server: str | None = Field(None, max_length=500, description="the server's address, as in https://example.org")
@@ -44,7 +52,7 @@ class ClientSettings(BaseSettings):
     language: Literal["vi", "en"] = Field("vi", description="vi or en")
     radio: Literal["loopback", "bluez", "hci"] = Field("loopback", description="loopback, bluez or hci")
     service_uuid: int = Field(0xFD6F, ge=0, le=0xFFFF, description="a 16-bit UUID, 0..65535")
-    tx_power_dbm: int = Field(-20, ge=-50, le=20, description="dBm at one metre's calibration, a whole number -50..20")
+    tx_power_dbm: int = Field(-20, ge=-50, le=20, description="dBm, a whole number -50..20")
     confidence: int = Field(0, ge=0, le=3, description="0 none, 1 low, 2 medium, 3 high")
     receiver_correction_db: float = Field(0.0, ge=-40, le=40, allow_inf_nan=False, description="dB, a number -40..40")
     maximum_sightings_per_window: int = Field(4000, ge=100, le=20_000, description="sightings, 100..20000")
@@ -79,8 +87,8 @@ class ClientSettings(BaseSettings):
         for text in value:
             try:
                 public_key_from_base64(text)
-            except ForewarnError as error:
-                raise ValueError(error.message) from error
+            except ForewarnError:
+                raise ValueError("a key is no public key on the curve P-256") from None
         return value
 
     @classmethod
@@ -95,7 +103,7 @@ class ClientSettings(BaseSettings):
         """Order the sources: arguments, environment, the data folder's settings.toml."""
         del dotenv_settings, file_secret_settings
         data = init_settings().get("data") or env_settings().get("data") or default_data_folder()
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, Path(data) / SETTINGS_FILE)
+        return init_settings, env_settings, _SettingsFile(settings_cls, Path(data) / SETTINGS_FILE)
 
     @classmethod
     def load(cls, **given: Any) -> Self:
@@ -111,7 +119,7 @@ class ClientSettings(BaseSettings):
             raise BadSettings(_sentence(error.errors(include_input=False)[0])) from error
         except (ValueError, OSError) as error:
             # tomllib's sentence names line and column, an OSError the file.
-            raise BadSettings(f"{SETTINGS_FILE} cannot be read: {error}") from error
+            raise BadSettings(f"{SETTINGS_FILE} cannot be read: {error}") from None
 
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:

@@ -9,7 +9,9 @@ from typing import Never
 from forewarn_client.board import FAULT_PREFIX
 from forewarn_client.config import ClientSettings
 from forewarn_client.device import Device
+from forewarn_client.fetching import fetch
 from forewarn_client.forgetting import forget
+from forewarn_client.judging import judge
 from forewarn_client.listening import ScanPlan, listen
 from forewarn_client.presence import only_daemon
 from forewarn_client.radio import Radio
@@ -92,9 +94,6 @@ class Daemon:
 
 
 async def _fetch_and_match(device: Device, timing: Timing) -> AsyncGenerator[None, None]:
-    from forewarn_client.fetching import fetch
-    from forewarn_client.judging import judge
-
     clock = device.clock
     await clock.sleep_until(clock.monotonic() + timing.draw(timing.first_step_s))
     while True:

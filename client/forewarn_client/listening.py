@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from forewarn_client.board import LAST_SCAN, SOON_ENOUGH_S
+from forewarn_client.board import LAST_SCAN, SCAN_MAY_LAG_S
 from forewarn_client.device import Device
 from forewarn_client.diary.block import MAX_OFFSET_MS, MAX_SAMPLES, Samples, ScanWindow, strongest
 from forewarn_client.radio import AdvertisingReport, Radio
@@ -14,18 +14,16 @@ from forewarn_client.timing import Timing
 from forewarn_protocol.advertisement import SERVICE_DATA_BYTES
 from forewarn_shell.clock import Clock
 
-PLAUSIBLE_RSSI_DBM: Final = range(-126, 21)
-NO_RSSI_DBM: Final = frozenset({-127, 0, 127})
-"""What stacks report when they have no measurement."""
+REAL_RSSI_DBM: Final = frozenset(range(-126, 21)) - {0}
+"""What a receiver can measure. Stacks report -127, 0 or 127 when they have no measurement."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class ScanPlan:
-    """The coming scan window in monotonic seconds, told ahead so that an identifier is never changed inside one."""
+    """When the coming scan window closes (monotonic), told ahead so that an identifier is never changed inside one."""
 
-    opens_s: float = 0.0
     closes_s: float = 0.0
 
 
@@ -35,13 +33,16 @@ async def listen(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) -
     last_opened_s: float | None = None
     opens_s = clock.monotonic() + timing.draw(timing.first_step_s)
     while True:
-        plan.opens_s, plan.closes_s = opens_s, opens_s + timing.scan_window_s
+        plan.closes_s = opens_s + timing.scan_window_s
         await clock.sleep_until(opens_s)
         opened_s = clock.monotonic()
+        plan.closes_s = opened_s + timing.scan_window_s  # later than planned after a suspend
         since_s = None if last_opened_s is None else opened_s - last_opened_s
         window = await hear(radio, clock, timing.scan_window_s, since_s, device.settings.maximum_sightings_per_window)
-        await device.diary.record(window)
-        await device.status.note(LAST_SCAN, window.start_s, at_most_every_s=SOON_ENOUGH_S)
+        if window.bursts:
+            await device.diary.record(window)
+        else:
+            await device.status.note(LAST_SCAN, window.start_s, at_most_every_s=SCAN_MAY_LAG_S)
         _log.debug("scan window: %d sightings of %d identifiers", window.count, len(window.bursts))
         yield
         last_opened_s = opened_s
@@ -77,8 +78,7 @@ async def hear(
 def _is_usable(report: AdvertisingReport, offset_ms: int) -> bool:
     # Some stacks replay what they heard before the window opened.
     return (
-        report.rssi_dbm in PLAUSIBLE_RSSI_DBM
-        and report.rssi_dbm not in NO_RSSI_DBM
+        report.rssi_dbm in REAL_RSSI_DBM
         and len(report.service_data) == SERVICE_DATA_BYTES
         and 0 <= offset_ms <= MAX_OFFSET_MS
     )

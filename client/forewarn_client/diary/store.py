@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Final
 
+from forewarn_client.board import LAST_SCAN, note
 from forewarn_client.diary.block import ScanWindow
 from forewarn_client.diary.database import Database
 from forewarn_client.diary.vault import DaySeal, Vault, day_number
@@ -39,10 +40,11 @@ class Diary:
 
 
 def record(connection: sqlite3.Connection, vault: Vault, window: ScanWindow) -> None:
-    """Keep a scan window inside a transaction that is already open."""
+    """Keep a scan window, and when it was, inside a transaction that is already open."""
     day = day_at(window.start_s)
     sealed = vault.seal(connection, day, window.encode(), _CONTEXT)
     connection.execute("INSERT INTO scan_windows (day, sealed) VALUES (?, ?)", (day_number(day), sealed))
+    note(connection, LAST_SCAN, window.start_s)
 
 
 def windows(

@@ -1,0 +1,53 @@
+"""A device under the command line: run its daemon until a signal, or open it for one look."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+from forewarn_client.config import ClientSettings
+from forewarn_client.daemon import Daemon
+from forewarn_client.device import DATABASE_FILE, Device
+from forewarn_client.radio.choosing import choose_radio
+from forewarn_client.status import Status, look
+from forewarn_client.timing import Timing
+from forewarn_protocol.errors import Missing
+from forewarn_shell.clock import Clock
+
+_LOG_FORMAT: Final = "%(levelname)s %(name)s: %(message)s"
+"""Without the time: the journal adds it."""
+
+
+def run_daemon(settings: ClientSettings, clock: Clock, *, say: Callable[[str], None]) -> None:
+    """Run the daemon until SIGTERM (returns) or Ctrl-C; `say` gets one line once it works."""
+    logging.basicConfig(level=settings.log_level.upper(), format=_LOG_FORMAT)
+    timing = Timing.production()
+    daemon = Daemon(settings, clock, choose_radio(settings, clock, timing), timing)
+    ready = f"forewarn-client is running: radio {settings.radio}, diary {settings.data}"
+    with suppress(asyncio.CancelledError):
+        asyncio.run(_until_sigterm(daemon, lambda: say(ready)))
+
+
+def read_status(settings: ClientSettings, clock: Clock) -> Status:
+    """Open the device for one look.
+
+    Raises:
+        Missing: there is no diary yet; looking makes none.
+    """
+    if not (settings.data / DATABASE_FILE).exists():
+        raise Missing(f"there is no diary in {settings.data}: start the daemon with 'run', or give another --data")
+    return asyncio.run(_look(settings, clock))
+
+
+async def _until_sigterm(daemon: Daemon, ready: Callable[[], None]) -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await daemon.run(ready)
+
+
+async def _look(settings: ClientSettings, clock: Clock) -> Status:
+    async with Device.open(settings, clock) as device:
+        return await look(device)

@@ -1,0 +1,148 @@
+"""What `status` and `check` tell a person: whether the daemon works, and why not; what it last did; what to do."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Final
+
+from forewarn_client import board
+from forewarn_client.alerts import alerts_as_json, alerts_in_words
+from forewarn_client.board import JsonValue
+from forewarn_client.device import Device
+from forewarn_client.forgetting import first_kept_day
+from forewarn_client.presence import is_running
+from forewarn_protocol.intervals import iso_utc
+
+NOTHING_TO_DO: Final = 0
+CANNOT_KNOW: Final = 3
+ALERT_IS_ACTIVE: Final = 4
+MATCH_IS_OLD_AFTER_S: Final = 24 * 3600
+CLOCK_IS_WRONG_AFTER_S: Final = 120
+"""Matching tolerates two hours; a device's clock that is minutes off has lost its time service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One look at a device; times are Unix seconds, None means never.
+
+    `faults` are sentences by job, `encounters` counts of identifiers heard by UTC day; `alerts` are the alerts that
+    stand, as JSON, and `alert_lines` the same in the person's language.
+    """
+
+    now_s: float
+    running: bool
+    last_scan_s: float | None = None
+    last_download_s: float | None = None
+    last_match_s: float | None = None
+    clock_offset_s: float | None = None
+    forgetting_overdue_since_s: float | None = None
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    alert_lines: list[str] = field(default_factory=list)
+    faults: dict[str, str] = field(default_factory=dict)
+    encounters: dict[date, int] = field(default_factory=dict)
+
+    @property
+    def check(self) -> int:
+        """The exit code of `check`."""
+        if self.alerts:
+            return ALERT_IS_ACTIVE
+        # A match from the future is as good as none: the clock was set back since.
+        age_s = None if self.last_match_s is None else self.now_s - self.last_match_s
+        return NOTHING_TO_DO if age_s is not None and abs(age_s) <= MATCH_IS_OLD_AFTER_S else CANNOT_KNOW
+
+    @property
+    def check_text(self) -> str:
+        """What the exit code of `check` means, and what to do."""
+        match self.check:
+            case 0:
+                return "nothing to do: no alert, and the last match is recent"
+            case 4:
+                return "\n".join(self.alert_lines)
+        what = "nothing was matched yet" if self.last_match_s is None else "the last match is over 24 h old"
+        hint = "is the server reachable? ('status' says more)" if self.running else "start the daemon with 'run'"
+        return f"can't know: {what}; {hint}"
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the status for a program; times are ISO 8601 in UTC."""
+        return {
+            "running": self.running,
+            "faults": self.faults,
+            "last_scan": _iso(self.last_scan_s),
+            "last_download": _iso(self.last_download_s),
+            "last_match": _iso(self.last_match_s),
+            "encounters": {day.isoformat(): count for day, count in self.encounters.items()},
+            "clock_offset_s": self.clock_offset_s,
+            "forgetting_overdue_since": _iso(self.forgetting_overdue_since_s),
+            "alerts": self.alerts,
+            "check": self.check,
+        }
+
+    def as_text(self) -> str:
+        """Return the status for a person."""
+        lines = [
+            ("daemon", "running" if self.running else "not running: start it with 'run'"),
+            *((f"  {job}", sentence) for job, sentence in sorted(self.faults.items())),
+            ("last scan", self._ago(self.last_scan_s)),
+            ("last download", self._ago(self.last_download_s)),
+            ("last match", self._ago(self.last_match_s)),
+            ("clock", _clock_sentence(self.clock_offset_s)),
+            ("forgetting", self._forgetting_sentence()),
+            ("alerts", "none" if not self.alerts else "see below"),
+            ("encounters", "none in the diary" if not self.encounters else "identifiers heard, by UTC day"),
+            *((f"  {day.isoformat()}", str(count)) for day, count in self.encounters.items()),
+        ]
+        width = max(len(name) for name, _ in lines)
+        return "\n".join([*(f"{name.ljust(width)}  {value}" for name, value in lines), *self.alert_lines])
+
+    def _ago(self, then_s: float | None) -> str:
+        if then_s is None:
+            return "never"
+        minutes = round((self.now_s - then_s) / 60)
+        hours = f"{minutes // 60} h " if minutes >= 60 else ""  # noqa: PLR2004 - minutes in an hour
+        age = f" ({hours}{minutes % 60} min ago)" if minutes >= 0 else " (in the future: was the clock set back?)"
+        return iso_utc(then_s) + age
+
+    def _forgetting_sentence(self) -> str:
+        if self.forgetting_overdue_since_s is None:
+            return "up to date"
+        return f"overdue since {iso_utc(self.forgetting_overdue_since_s)}: close other programs that read the diary"
+
+
+async def look(device: Device) -> Status:
+    """Gather the status of a device."""
+    now_s = device.clock.utc()
+    values = await device.status.read()
+    return Status(
+        now_s=now_s,
+        running=is_running(device.settings.data),
+        last_scan_s=_seconds(values, board.LAST_SCAN),
+        last_download_s=_seconds(values, board.LAST_DOWNLOAD),
+        last_match_s=_seconds(values, board.LAST_MATCH),
+        clock_offset_s=_seconds(values, board.CLOCK_OFFSET),
+        forgetting_overdue_since_s=_seconds(values, board.FORGETTING_OVERDUE_SINCE),
+        alerts=await alerts_as_json(device),
+        alert_lines=await alerts_in_words(device),
+        faults={
+            name.removeprefix(board.FAULT_PREFIX): str(sentence)
+            for name, sentence in values.items()
+            if name.startswith(board.FAULT_PREFIX)
+        },
+        encounters=await device.diary.encounters_per_day(first_kept_day(device)),
+    )
+
+
+def _seconds(values: dict[str, JsonValue], name: str) -> float | None:
+    value = values.get(name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _iso(unix_s: float | None) -> str | None:
+    return None if unix_s is None else iso_utc(unix_s)
+
+
+def _clock_sentence(offset_s: float | None) -> str:
+    if offset_s is None:
+        return "not yet compared with the server's"
+    if abs(offset_s) <= CLOCK_IS_WRONG_AFTER_S:
+        return "agrees with the server's"
+    direction = "behind" if offset_s > 0 else "ahead of"
+    return f"{abs(offset_s) / 60:.0f} min {direction} the server's: set this device's clock"
