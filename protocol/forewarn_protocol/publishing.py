@@ -145,7 +145,7 @@ class RequestRule(NamedTuple):
     holds: Callable[[Sequence[PublishedKey]], bool]
 
 
-KEY_RULES: Final = (
+KEY_RULES: Final[tuple[KeyRule, ...]] = (
     KeyRule("key_length", "a key is the base64 of 16 bytes", lambda key, _: len(key.key_bytes) == KEY_BYTES),
     KeyRule(
         "rolling_period",
@@ -173,7 +173,7 @@ KEY_RULES: Final = (
 )
 """What each key must obey; a key that does not is dropped with the reason."""
 
-SIZE_RULES: Final = (
+SIZE_RULES: Final[tuple[RequestRule, ...]] = (
     RequestRule("no_keys", "a request publishes at least one key", lambda keys: len(keys) > 0),
     RequestRule("too_many_keys", f"a request publishes at most {MAX_KEYS} keys", lambda keys: len(keys) <= MAX_KEYS),
 )
@@ -197,7 +197,7 @@ def _keys_are_distinct(keys: Sequence[PublishedKey]) -> bool:
     return len({key.key_bytes for key in keys}) == len(keys)
 
 
-SET_RULES: Final = (
+SET_RULES: Final[tuple[RequestRule, ...]] = (
     RequestRule("same_start", f"at most {MAX_KEYS_WITH_ONE_START} keys may share one start", _starts_are_few),
     RequestRule("overlap", "keys with different starts may not overlap", _spans_are_apart),
     RequestRule("repeated_key", "a key may stand in a request only once", _keys_are_distinct),

@@ -1,16 +1,14 @@
 """The health authority's codes: code → token → certificate, and the HMAC that binds a certificate to keys."""
 
 import hmac
-import re
 from collections.abc import Iterable
-from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, ClassVar, Final, NamedTuple, Protocol
 
-from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import Field
 
 from forewarn_protocol.errors import BadMessage, Refused
-from forewarn_protocol.wire import Base64Of32, Padding, WireModel
+from forewarn_protocol.wire import Base64Of32, OptionalDate, Padding, WireModel
 
 SHORT_CODE_DIGITS: Final = 8
 SHORT_CODE_S: Final = 15 * 60
@@ -19,11 +17,11 @@ LONG_CODE_S: Final = 24 * 3600
 TOKEN_S: Final = 24 * 3600
 CERTIFICATE_S: Final = 15 * 60
 MAX_CODES_PER_BATCH: Final = 10
+NONCE_BYTES: Final = 32
 MIN_HMAC_KEY_BYTES: Final = 16
 CERTIFICATE_ALGORITHM: Final = "ES256"
 
 _MAX_SECRET_CHARACTERS: Final = 2048
-_ISO_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 class TestType(StrEnum):
@@ -62,25 +60,8 @@ VERIFICATION_ERRORS: Final[dict[str, ErrorCode]] = {
 }
 
 
-def date_or_none(value: object) -> date | None:
-    """Read an ISO date; None, and the "" that some clients send, mean that it is not known."""
-    if value is None or value == "":
-        return None
-    if isinstance(value, date) and not isinstance(value, datetime):
-        return value
-    if isinstance(value, str) and _ISO_DATE.fullmatch(value):
-        return date.fromisoformat(value)
-    raise ValueError("should be a date like 2021-05-31")
-
-
 Uuid = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$")]
 Secret = Annotated[str, Field(repr=False, min_length=1, max_length=_MAX_SECRET_CHARACTERS)]
-OptionalDate = Annotated[
-    date | None,
-    PlainValidator(date_or_none),
-    PlainSerializer(lambda day: day and day.isoformat(), when_used="json"),
-    WithJsonSchema({"type": "string", "format": "date"}),
-]
 UnixSeconds = Annotated[int, Field(ge=0, le=2**53)]
 
 
@@ -119,6 +100,8 @@ class ErrorAnswer(WireModel):
 
 class BatchIssueRequest(WireModel):
     """`/api/batch-issue`: up to ten codes at once."""
+
+    codes: ClassVar[dict[str, str]] = IssueRequest.codes
 
     # The field is `codes` on the wire; that name already means error codes on every message.
     requests: tuple[IssueRequest, ...] = Field(alias="codes", min_length=1, max_length=MAX_CODES_PER_BATCH)

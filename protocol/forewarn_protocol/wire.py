@@ -2,7 +2,9 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
+from datetime import date, datetime
 from typing import Annotated, ClassVar, Final, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, WithJsonSchema
@@ -13,6 +15,7 @@ from forewarn_protocol.errors import BadInput, BadMessage, Refused
 MAX_BODY_BYTES: Final = 64 * 1024
 MIN_PADDING_CHARACTERS: Final = 1024
 _MAX_SENTENCE_CHARACTERS: Final = 160
+_ISO_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
@@ -55,11 +58,32 @@ _AS_TEXT: Final = (
     PlainSerializer(base64_text, when_used="json"),
     WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
 )
+Base64 = Annotated[bytes, PlainValidator(_base64_of(1, MAX_BODY_BYTES)), *_AS_TEXT]
+"""Bytes that stand as base64 text in JSON."""
 Base64Of32 = Annotated[bytes, PlainValidator(_base64_of(32, 32)), *_AS_TEXT]
 """32 bytes (a nonce, an HMAC) that stand as base64 text in JSON."""
 Base64HmacKey = Annotated[bytes, PlainValidator(_base64_of(16, 256)), *_AS_TEXT]
 """An HMAC's key of at least 128 bits that stands as base64 text in JSON."""
 
+
+def date_or_none(value: object) -> date | None:
+    """Read an ISO date; None, and the "" that some clients send, mean that it is not known."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    if isinstance(value, str) and _ISO_DATE.fullmatch(value):
+        return date.fromisoformat(value)
+    raise ValueError("should be a date like 2021-05-31")
+
+
+OptionalDate = Annotated[
+    date | None,
+    PlainValidator(date_or_none),
+    PlainSerializer(lambda day: day and day.isoformat(), when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date"}),
+]
+"""A date that may be unknown; ISO 8601 in JSON."""
 Padding = Annotated[str, Field(repr=False, max_length=MAX_BODY_BYTES)]
 """Text without meaning that brings a message to the size all messages have."""
 
@@ -124,7 +148,7 @@ def parse_json(
 
     Raises:
         BadInput: the class `error` says which.
-        Refused: a field named in `codes` (field on the wire → the API's error code) is wrong.
+        Refused: a field named in `codes` (field on the wire → the API's error code) is there and wrong.
     """
     if len(body) > limit_bytes:
         raise error(f"a message has {len(body)} bytes: at most {limit_bytes} are read")
@@ -135,7 +159,7 @@ def parse_json(
     where = ".".join(str(part) for part in fault["loc"])
     sentence = f"{where or 'message'}: {fault['msg'].removeprefix('Value error, ')}"[:_MAX_SENTENCE_CHARACTERS]
     # Raised outside the handler, so that the error carries no context that holds the input.
-    for part in fault["loc"]:
-        if codes and (code := codes.get(str(part))):
-            raise Refused(sentence, code)
+    code = next((codes[str(part)] for part in fault["loc"] if str(part) in codes), None) if codes else None
+    if code and fault["type"] != "missing":
+        raise Refused(sentence, code)
     raise error(sentence)
