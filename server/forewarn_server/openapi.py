@@ -55,7 +55,7 @@ def document(routes: list[Route]) -> dict[str, Any]:
 
 
 def _operation(route: Route) -> dict[str, Any]:
-    operation: dict[str, Any] = {"summary": route.summary, "operationId": f"{route.method.lower()} {route.path}"}
+    operation: dict[str, Any] = {"summary": route.summary, "operationId": _identity(route)}
     if names := _parameters(route.path):
         operation["parameters"] = [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
@@ -93,6 +93,10 @@ def _refusals(route: Route) -> dict[int, list[str]]:
 
 def _content(model: type[BaseModel]) -> dict[str, Any]:
     return {"application/json": {"schema": {"$ref": _REFERENCE.format(model=model.__name__)}}}
+
+
+def _identity(route: Route) -> str:
+    return re.sub(r"\W+", "_", f"{route.method.lower()}{route.path}").strip("_")
 
 
 def _template(path: str) -> str:

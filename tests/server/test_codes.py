@@ -179,7 +179,7 @@ async def test_a_token_counts_for_a_day(server: RunningServer) -> None:
         ({"token": "", "ekeyhmac": HMAC}, "token_invalid"),
         ({"token": "0" * 64, "ekeyhmac": "not base64"}, "hmac_invalid"),
         ({"token": "0" * 64, "ekeyhmac": base64.b64encode(bytes(31)).decode()}, "hmac_invalid"),
-        ({"ekeyhmac": HMAC}, "token_invalid"),
+        ({"ekeyhmac": HMAC}, "bad_request"),
     ],
 )
 async def test_a_bad_token_or_hmac_has_its_own_code(server: RunningServer, message: dict[str, str], code: str) -> None:

@@ -96,7 +96,7 @@ async def expire(context: Context, staff: Staff, uuid: str) -> ExpireAnswer:
             "long_expires_s": min(row.long_expires_s, now_s),
         }
         await exposure.execute(update(codes).where(codes.c.uuid == row.uuid).values(ends))
-        await record(registry, now_s, staff.name, "expire", "1 code")
+        await record(registry, now_s, staff.name, "expire", "1 codes")
     return ExpireAnswer(
         uuid=row.uuid,
         expires_at_timestamp=ends["short_expires_s"],
