@@ -83,7 +83,7 @@ class World:
             data=self.folder / "phones" / name,
             server=self.server.url,
             public_key=self.server.feed_key,
-            region=self.server.region,
+            region=self.server.settings.region,
             radio="loopback",
             **settings,
         )
@@ -108,9 +108,9 @@ class World:
 class Server:
     """A running server: its address, the feed key that phones pin, and the health authority's way in."""
 
-    def __init__(self, url: str, region: str, feed_key: str, api_key: str) -> None:
+    def __init__(self, url: str, settings: ServerSettings, feed_key: str, api_key: str) -> None:
         self.url = url
-        self.region = region
+        self.settings = settings
         self.feed_key = feed_key
         self._api_key = api_key
 
@@ -119,9 +119,10 @@ class Server:
     async def start(cls, clock: Clock, data: Path, **settings: object) -> AsyncIterator[Self]:
         """Initialise a data folder and serve it on a free port of 127.0.0.1."""
         made = await asyncio.to_thread(initialise, data, REGION)
-        app = create_app(ServerSettings.load(data, **settings), clock)
+        loaded = ServerSettings.load(data, **settings)
+        app = create_app(loaded, clock)
         async with listening(app, "127.0.0.1", 0) as url:
-            yield cls(url, made.region, made.feed_key, await _issuer_key(app))
+            yield cls(url, loaded, made.feed_key, await _issuer_key(app))
 
     async def issue_code(self, *, symptom_date: str = "", test_date: str = "") -> IssueAnswer:
         """Ask the authority's API for a code for a confirmed case, over HTTP and with the issuer's key."""

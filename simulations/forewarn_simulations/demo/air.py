@@ -2,12 +2,14 @@
 
 import math
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
 from forewarn_simulations.demo.layout import Layout
+from forewarn_simulations.demo.outcome import Loudness
 from forewarn_simulations.demo.people import BUS, LUNCH
 from forewarn_simulations.named_streams import NamedStreams
 from forewarn_simulations.radio_model import (
@@ -43,6 +45,7 @@ class DemoAir:
         self._moves_s = sorted({s for p in layout.people for stay in p.stays for s in (stay.start_s, stay.end_s)})
         self._links: dict[tuple[str, str, int], Link | None] = {}
         self._blocks: dict[tuple[str, str, int, int], list[float]] = {}
+        self._tallies: dict[tuple[str, str], list[float]] = defaultdict(lambda: [0.0, 0.0])
 
     def rssi_dbm(self, sender: str, receiver: str, monotonic_s: float) -> int | None:
         """Return what `receiver` reports of an advertisement that `sender` sends now; None where it is not heard."""
@@ -59,7 +62,24 @@ class DemoAir:
             times_s = _STEP_S * np.arange(block * _BLOCK_STEPS, (block + 1) * _BLOCK_STEPS, dtype=np.float64)
             levels = self._blocks[key] = rssi_dbm(self._streams, link, times_s).tolist()
         level = levels[step]
-        return None if math.isnan(level) else int(level)
+        if math.isnan(level):
+            return None
+        tally = self._tallies[sender, receiver]
+        tally[0] += 1
+        tally[1] += level
+        return int(level)
+
+    def loudness(self) -> dict[tuple[str, str], Loudness]:
+        """Return by (sender, receiver) how much was heard so far, and its mean calibrated attenuation."""
+        return {
+            (sender, receiver): Loudness(
+                int(count),
+                self.calibrations[sender].tx_power_dbm
+                - self.calibrations[receiver].rssi_correction_db
+                - level_sum / count,
+            )
+            for (sender, receiver), (count, level_sum) in self._tallies.items()
+        }
 
     def _link(self, sender: str, receiver: str, scene: int) -> Link | None:
         key = (sender, receiver, scene)
