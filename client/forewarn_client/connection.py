@@ -24,6 +24,10 @@ _TIMEOUT: Final = aiohttp.ClientTimeout(total=300, sock_connect=15, sock_read=30
 _HEADERS: Final = {"User-Agent": "forewarn", "Accept": "*/*", "Accept-Encoding": "identity"}
 
 
+class NoAnswer(Missing):
+    """No whole answer came; a request that was sent may have arrived all the same."""
+
+
 class Gone(Missing):
     """The server has no such file: it never had, or has forgotten it."""
 
@@ -131,4 +135,4 @@ def _faults() -> Iterator[None]:
         yield
     except (aiohttp.ClientError, TimeoutError) as error:
         # The library's own sentence may hold an address.
-        raise Missing("the server cannot be reached: check the network and the server's address") from error
+        raise NoAnswer("the server cannot be reached: check the network and the server's address") from error

@@ -80,7 +80,7 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "vi": "không có màn hình để hỏi bạn có đồng ý không: chạy trong cửa sổ lệnh hoặc thêm --yes",
         "en": "there is no terminal to ask for your consent on: run this in one, or add --yes",
     },
-    "report.done": {
+    "report.sent": {
         "vi": "Đã gửi. Cảm ơn bạn: những người từng ở gần bạn sẽ được cảnh báo sau vài giờ.",
         "en": "Sent. Thank you: people who were near you will be warned within hours.",
     },
@@ -111,6 +111,10 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
     "report.bad_day": {
         "vi": "ngày {day} không nằm trong các ngày sẽ gửi ({days}): kiểm tra --drop-day",
         "en": "{day} is not among the days to be sent ({days}): check --drop-day",
+    },
+    "report.fixed": {
+        "vi": "lần gửi trước đã chốt các ngày: chạy lại không có --onset và --drop-day, hoặc xin mã mới để đổi ngày",
+        "en": "an earlier try has fixed the days: leave out --onset and --drop-day, or get a new code to change them",
     },
     # What a refusal of the server means for the person; the machine's word is the part after the dot.
     "refused.code_invalid": {

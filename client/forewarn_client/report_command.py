@@ -1,0 +1,93 @@
+"""The command `report`: it says in plain words what would be sent and to whom, and asks."""
+
+import asyncio
+import sys
+from datetime import datetime
+from typing import Annotated, Final
+
+import typer
+
+from forewarn_client import reporting
+from forewarn_client.config import ClientSettings
+from forewarn_client.device import DATABASE_FILE, Device
+from forewarn_client.offering import Offer, Wish
+from forewarn_client.reporting import Consent, Outcome
+from forewarn_client.translations import say
+from forewarn_protocol.advice import Language
+from forewarn_protocol.errors import BadInput, Missing
+from forewarn_shell.clock import Clock, SystemClock
+from forewarn_shell.command_line import EXIT_DONE, EXIT_NO
+
+_AGREEMENT: Final = frozenset({"y", "yes", "c", "có", "co"})
+_DAY_FORMAT: Final = ["%Y-%m-%d"]
+
+
+def report(
+    context: typer.Context,
+    code: Annotated[list[str], typer.Argument(help="From the health authority; spaces do not matter.", metavar="CODE")],
+    onset: Annotated[
+        datetime | None,
+        typer.Option(help="First day of symptoms.", formats=_DAY_FORMAT, metavar="YYYY-MM-DD", show_default=False),
+    ] = None,
+    drop_day: Annotated[
+        list[datetime] | None,
+        typer.Option(
+            help="A day (UTC) to keep back; may be given again.",
+            formats=_DAY_FORMAT,
+            metavar="YYYY-MM-DD",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree without being asked.")] = False,
+) -> int:
+    """Publish this device's keys, so that the people who were near are warned.
+
+    If it breaks off, run it again with the same code: nothing is sent twice.
+    """
+    settings: ClientSettings = context.obj()
+    consent = _agreed if yes else _asked(settings.language)
+    wish = Wish(onset.date() if onset else None, frozenset(day.date() for day in drop_day or []))
+    outcome = asyncio.run(report_from(settings, SystemClock(), " ".join(code), wish, consent))
+    typer.echo(say(settings.language, f"report.{outcome}"))
+    return EXIT_NO if outcome is Outcome.DECLINED else EXIT_DONE
+
+
+async def report_from(settings: ClientSettings, clock: Clock, code: str, wish: Wish, consent: Consent) -> Outcome:
+    """Open the device and report; there is nothing to report where no daemon ever ran.
+
+    Raises:
+        Missing: there is no diary.
+    """
+    if not (settings.data / DATABASE_FILE).exists():
+        raise Missing(f"there is no diary in {settings.data}: start the daemon with 'run', or give another --data")
+    async with Device.open(settings, clock) as device:
+        return await reporting.report(device, code, onset=wish.onset, drop_days=wish.dropped, consent=consent)
+
+
+def offer_in_words(offer: Offer, language: Language) -> str:
+    """Say what would be sent, to whom, and what follows from it."""
+    days = ", ".join(day.isoformat() for day in offer.days)
+    return "\n".join(
+        [
+            say(language, "report.what", server=offer.server, count=len(offer.days), days=days),
+            *(say(language, f"report.{part}") for part in ("who", "limit", "drop")),
+        ]
+    )
+
+
+def _agreed(_: Offer) -> bool:
+    return True
+
+
+def _asked(language: Language) -> Consent:
+    # Looked at before anything else: a script that forgot --yes must not find its code used and nothing sent.
+    if not sys.stdin.isatty():
+        raise BadInput(say(language, "report.no_terminal"))
+
+    def ask(offer: Offer) -> bool:
+        typer.echo(offer_in_words(offer, language))
+        typer.echo(say(language, "report.ask"), nl=False)
+        return sys.stdin.readline().strip().lower() in _AGREEMENT
+
+    return ask

@@ -1,0 +1,110 @@
+"""How far a report came, kept durably: a retry goes on at the step that was not finished, with the same secrets.
+
+The keys themselves are not copied here: each stays under its own day's key and is forgotten with that day.
+"""
+
+import secrets
+import sqlite3
+from datetime import date
+from typing import Any, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from forewarn_client.diary.vault import Vault, day_number
+from forewarn_protocol.errors import BadInput, Missing
+from forewarn_protocol.intervals import INTERVALS_PER_DAY, day_of
+from forewarn_protocol.wire import Base64Of32
+
+_CONTEXT: Final = b"report"
+_SECRET_BYTES: Final = 32
+
+
+class ReportState(BaseModel):
+    """One report. Each step adds what the next one needs; `done` ends it and clears the secrets.
+
+    `spans` are the keys that were chosen, as (rolling start, rolling period); once chosen they never change, because a
+    certificate is bound to them. `published_until` is the first interval that no report has published yet.
+    """
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+
+    begun: date
+    code: str = Field(repr=False)
+    nonce: Base64Of32 = Field(repr=False)
+    hmac_key: Base64Of32 = Field(repr=False)
+    token: str | None = Field(default=None, repr=False)
+    symptom_date: date | None = None
+    onset: date | None = None
+    spans: tuple[tuple[int, int], ...] | None = None
+    done: bool = False
+    published_until: int = 0
+    revision_token: str = Field(default="", repr=False)
+
+    @classmethod
+    def begin(cls, code: str, today: date, published_until: int = 0) -> Self:
+        """Draw the secrets of a new report."""
+        return cls(
+            begun=today,
+            code=code,
+            nonce=secrets.token_bytes(_SECRET_BYTES),
+            hmac_key=secrets.token_bytes(_SECRET_BYTES),
+            published_until=published_until,
+        )
+
+
+def load(connection: sqlite3.Connection, vault: Vault) -> ReportState | None:
+    """Return the last report, inside a transaction that is open; None if there is none or its day is forgotten."""
+    row = connection.execute("SELECT day, sealed FROM reports").fetchone()
+    if row is None:
+        return None
+    try:
+        record = vault.unseal(connection, day_of(row[0] * INTERVALS_PER_DAY), row[1], _CONTEXT)
+    except Missing:
+        return None  # the day's key is destroyed first, its rows a moment later
+    return ReportState.model_validate_json(record)
+
+
+def store(connection: sqlite3.Connection, vault: Vault, state: ReportState) -> ReportState:
+    """Keep a report in place of the last one, inside a transaction that is open."""
+    sealed = vault.seal(connection, state.begun, state.model_dump_json().encode(), _CONTEXT)
+    connection.execute(
+        "INSERT OR REPLACE INTO reports (id, day, sealed) VALUES (1, ?, ?)", (day_number(state.begun), sealed)
+    )
+    return state
+
+
+def begin(connection: sqlite3.Connection, vault: Vault, code: str, today: date) -> ReportState:
+    """Return the report that this code began earlier, or begin one: its nonce is durable before it is sent."""
+    last = load(connection, vault)
+    if last is not None and last.code == code:
+        return last
+    return store(connection, vault, ReportState.begin(code, today, last.published_until if last else 0))
+
+
+def advance(connection: sqlite3.Connection, vault: Vault, code: str, /, **step: Any) -> ReportState:
+    """Add what a step brought to the report of this code.
+
+    Raises:
+        BadInput: another process has begun a report with another code meanwhile.
+    """
+    state = load(connection, vault)
+    if state is None or state.code != code:
+        raise BadInput("another report was begun on this device meanwhile: finish one, then the other")
+    return store(connection, vault, state.model_copy(update=step))
+
+
+def finish(connection: sqlite3.Connection, vault: Vault, code: str, revision_token: str) -> ReportState:
+    """Mark a report as published; what could publish it again is cleared."""
+    state = advance(connection, vault, code)
+    return advance(
+        connection,
+        vault,
+        code,
+        done=True,
+        token=None,
+        nonce=bytes(_SECRET_BYTES),
+        hmac_key=bytes(_SECRET_BYTES),
+        spans=None,
+        published_until=max(start + period for start, period in state.spans or ((0, state.published_until),)),
+        revision_token=revision_token,
+    )
