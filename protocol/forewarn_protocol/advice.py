@@ -5,8 +5,8 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from forewarn_protocol.errors import BadFeed
-from forewarn_protocol.feeds import FeedHead, Sequence53, UnixTime
-from forewarn_protocol.wire import WireModel, parse_json
+from forewarn_protocol.feeds import Feed, FeedPart
+from forewarn_protocol.wire import parse_json
 
 MAX_ADVICE_BYTES: Final = 64 * 1024
 Language = Literal["vi", "en"]
@@ -19,7 +19,7 @@ Telephone = Annotated[str, Field(pattern=r"^[+0-9][0-9 ()-]{1,29}$")]
 Region = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,15}$")]
 
 
-class Contact(WireModel):
+class Contact(FeedPart):
     """Somebody to call: name, telephone, and when they answer."""
 
     name: Sentence
@@ -27,7 +27,7 @@ class Contact(WireModel):
     hours: Sentence
 
 
-class AdviceText(WireModel):
+class AdviceText(FeedPart):
     """The advice in one language."""
 
     title: Sentence
@@ -36,27 +36,17 @@ class AdviceText(WireModel):
     url: WebAddress | None = None
 
 
-class Advice(WireModel):
+class Advice(Feed):
     """A region's advice in every language that Forewarn speaks."""
 
-    sequence: Sequence53
-    issued: UnixTime
-    expires: UnixTime
     region: Region
     texts: dict[Language, AdviceText]
 
     @model_validator(mode="after")
-    def _ages_and_speaks_all_languages(self) -> Self:
-        if self.expires <= self.issued:
-            raise ValueError("a feed expires before it was issued")
+    def _speaks_all_languages(self) -> Self:
         if missing := set(LANGUAGES) - set(self.texts):
             raise ValueError(f"the advice lacks the language {min(missing)}")
         return self
-
-    @property
-    def head(self) -> FeedHead:
-        """Sequence, issue and expiry."""
-        return FeedHead(self.sequence, self.issued, self.expires)
 
     def text(self, language: Language) -> AdviceText:
         """Return the advice in one language."""

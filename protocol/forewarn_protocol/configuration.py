@@ -1,19 +1,19 @@
 """What the authority signs for devices: the rule that decides, its thresholds, calibration, and the export keys."""
 
 from collections.abc import Mapping
-from typing import Annotated, Final, Self
+from typing import Annotated, Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from forewarn_protocol.advice import Region
 from forewarn_protocol.errors import BadFeed, BadInput
 from forewarn_protocol.exports.signing import public_key_from_base64
-from forewarn_protocol.feeds import FeedHead, Sequence53, UnixTime
+from forewarn_protocol.feeds import Feed, FeedPart
 from forewarn_protocol.intervals import TOLERANCE_INTERVALS
 from forewarn_protocol.metadata import Confidence
 from forewarn_protocol.risk import RiskConfiguration
-from forewarn_protocol.wire import WireModel, parse_json
+from forewarn_protocol.wire import parse_json
 
 MAX_CONFIGURATION_BYTES: Final = 256 * 1024
 
@@ -26,7 +26,7 @@ def _readable_key(text: str) -> str:
     return text
 
 
-class ExportKey(WireModel):
+class ExportKey(FeedPart):
     """A key that signs exports, by the name and version that stand in their headers."""
 
     key_id: Annotated[str, Field(min_length=1, max_length=100)]
@@ -41,7 +41,7 @@ class ExportKey(WireModel):
 PowerDbm = Annotated[int, Field(ge=-50, le=20)]
 
 
-class MedianTransmitPower(WireModel):
+class MedianTransmitPower(FeedPart):
     """Calibrated transmit power in dBm at the median of each confidence class; a class that is absent has no cap."""
 
     none: PowerDbm | None = None
@@ -55,12 +55,9 @@ class MedianTransmitPower(WireModel):
         return {confidence: median for confidence, median in known.items() if median is not None}
 
 
-class DeviceConfiguration(WireModel):
+class DeviceConfiguration(Feed):
     """The configuration of a region; fields that a device does not know are ignored."""
 
-    sequence: Sequence53
-    issued: UnixTime
-    expires: UnixTime
     region: Region
     health_authority_id: Annotated[str, Field(min_length=1, max_length=128)]
     export_keys: tuple[ExportKey, ...] = Field(min_length=1, max_length=16)
@@ -69,17 +66,6 @@ class DeviceConfiguration(WireModel):
     fetch_hours: Annotated[int, Field(ge=1, le=24)] = 4
     median_tx_dbm: MedianTransmitPower = MedianTransmitPower()
     risk: RiskConfiguration = Field(default_factory=RiskConfiguration)
-
-    @model_validator(mode="after")
-    def _expires_after_its_issue(self) -> Self:
-        if self.expires <= self.issued:
-            raise ValueError("a feed expires before it was issued")
-        return self
-
-    @property
-    def head(self) -> FeedHead:
-        """Sequence, issue and expiry."""
-        return FeedHead(self.sequence, self.issued, self.expires)
 
     def public_keys(self) -> tuple[EllipticCurvePublicKey, ...]:
         """Return the keys that an export may be signed with."""

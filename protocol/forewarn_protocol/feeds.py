@@ -3,23 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
-from pydantic import Field
+from pydantic import ConfigDict, Field, model_validator
 
 from forewarn_protocol.errors import BadFeed, NotVerified
+from forewarn_protocol.wire import WireModel
 
 MAX_SIGNATURE_BYTES: Final = 256
 MAX_INDEX_LIFE_S: Final = 24 * 3600
 # The prefix keeps a feed's signature from being taken for one over anything else that this key might ever sign; the
 # path keeps one feed from being served as another.
 _CONTEXT: Final = b"forewarn:"
-
-UnixTime = Annotated[int, Field(ge=0, le=2**53)]
-Sequence53 = Annotated[int, Field(ge=1, le=2**53)]
 
 
 class FeedAge(Enum):
@@ -44,6 +42,31 @@ class FeedHead:
     def __post_init__(self) -> None:
         if self.expires <= self.issued:
             raise BadFeed("a feed expires before it was issued")
+
+
+class FeedPart(WireModel):
+    """A part of a feed; its fields are named on the wire as they are here."""
+
+    model_config = ConfigDict(alias_generator=None)
+
+
+class Feed(FeedPart):
+    """A feed's file: index, configuration and advice add what they say."""
+
+    sequence: Annotated[int, Field(ge=1, le=2**53)]
+    issued: Annotated[int, Field(ge=0, le=2**53)]
+    expires: Annotated[int, Field(ge=0, le=2**53)]
+
+    @model_validator(mode="after")
+    def _expires_after_its_issue(self) -> Self:
+        if self.expires <= self.issued:
+            raise ValueError("a feed expires before it was issued")
+        return self
+
+    @property
+    def head(self) -> FeedHead:
+        """Sequence, issue and expiry."""
+        return FeedHead(self.sequence, self.issued, self.expires)
 
 
 def signed_bytes(url_path: str, body: bytes) -> bytes:

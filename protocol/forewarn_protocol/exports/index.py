@@ -6,8 +6,8 @@ from typing import Annotated, Final, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from forewarn_protocol.errors import BadFeed
-from forewarn_protocol.feeds import MAX_INDEX_LIFE_S, FeedHead, Sequence53, UnixTime
-from forewarn_protocol.wire import WireModel, parse_json
+from forewarn_protocol.feeds import MAX_INDEX_LIFE_S, Feed, FeedHead, FeedPart
+from forewarn_protocol.wire import parse_json
 
 MAX_INDEX_BYTES: Final = 2 * 1024 * 1024
 MAX_FILES: Final = 5_000
@@ -26,7 +26,7 @@ def inside_its_folder(path: str) -> str:
     return path
 
 
-class IndexEntry(WireModel):
+class IndexEntry(FeedPart):
     """One export file: path relative to the index, SHA-256 in hex, size in bytes, number of keys."""
 
     path: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(inside_its_folder)]
@@ -35,12 +35,9 @@ class IndexEntry(WireModel):
     keys: Annotated[int, Field(ge=0, le=2**31)]
 
 
-class Index(WireModel):
+class Index(Feed):
     """Which export files there are, oldest first."""
 
-    sequence: Sequence53
-    issued: UnixTime
-    expires: UnixTime
     files: tuple[IndexEntry, ...] = Field(default=(), max_length=MAX_FILES)
 
     @classmethod
@@ -59,16 +56,11 @@ class Index(WireModel):
 
     @model_validator(mode="after")
     def _lives_a_day_and_names_each_file_once(self) -> Self:
-        if not 0 < self.expires - self.issued <= MAX_INDEX_LIFE_S:
+        if self.expires - self.issued > MAX_INDEX_LIFE_S:
             raise ValueError("an index expires within 24 hours of its issue")
         if len({entry.path for entry in self.files}) < len(self.files):
             raise ValueError("an index names a file twice")
         return self
-
-    @property
-    def head(self) -> FeedHead:
-        """Sequence, issue and expiry."""
-        return FeedHead(self.sequence, self.issued, self.expires)
 
     def text(self) -> str:
         """Return `index.txt`: one relative path a line, oldest first."""

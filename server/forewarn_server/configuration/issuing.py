@@ -15,7 +15,7 @@ from forewarn_server.public.overrides import read_override
 
 OVERRIDE_FILE: Final = "configuration.json"
 """In the data folder; may set the fields below, named as on the wire."""
-OPEN_TO_OPERATORS: Final = ("fetchHours", "medianTxDbm", "minimumDistinctRpis", "risk", "toleranceIntervals")
+OPEN_TO_OPERATORS: Final = ("fetch_hours", "median_tx_dbm", "minimum_distinct_rpis", "risk", "tolerance_intervals")
 
 
 def configuration(context: Context, head: FeedHead) -> DeviceConfiguration:
@@ -32,8 +32,8 @@ def configuration(context: Context, head: FeedHead) -> DeviceConfiguration:
         "issued": head.issued,
         "expires": head.expires,
         "region": settings.region,
-        "healthAuthorityId": settings.authority,
-        "exportKeys": [{"keyId": settings.region, "keyVersion": key.name, "publicKey": key.public_base64}],
+        "health_authority_id": settings.authority,
+        "export_keys": [{"key_id": settings.region, "key_version": key.name, "public_key": key.public_base64}],
     }
     try:
         return parse_configuration(json.dumps(fields).encode())
