@@ -52,11 +52,10 @@ class Status:
     @property
     def check_text(self) -> str:
         """What the exit code of `check` means, and what to do."""
-        match self.check:
-            case 0:
-                return "nothing to do: no alert, and the last match is recent"
-            case 4:
-                return "\n".join(self.alert_lines)
+        if self.check == ALERT_IS_ACTIVE:
+            return "\n".join(self.alert_lines)
+        if self.check == NOTHING_TO_DO:
+            return "nothing to do: no alert, and the last match is recent"
         what = "nothing was matched yet" if self.last_match_s is None else "the last match is over 24 h old"
         hint = "is the server reachable? ('status' says more)" if self.running else "start the daemon with 'run'"
         return f"can't know: {what}; {hint}"
