@@ -133,16 +133,23 @@ def read_rules(path: Path | None) -> Rules:
         return Rules()
     body = read_bounded(path, MAX_CONFIGURATION_BYTES)
     try:
+        return _rules(body)
+    except BadFeed as error:
+        raise BadFeed(f"{path}: {error.message}") from None
+
+
+def _rules(body: bytes) -> Rules:
+    try:
         fields = json.loads(body)
     except (ValueError, RecursionError):
-        raise BadFeed(f"{path} is no JSON: give a configuration") from None
+        fields = None
     if not isinstance(fields, dict):
-        raise BadFeed(f"{path} is no JSON object: give a configuration")
+        raise BadFeed("this is no JSON object: give a region's configuration, or its risk part")
     if "risk" in fields:
         configuration = parse_configuration(body)
         return Rules(configuration.tolerance_intervals, configuration.risk)
     if not RiskConfiguration.model_fields.keys() & fields.keys():
-        raise BadFeed(f"{path} holds no risk configuration: give a region's configuration, or its risk part")
+        raise BadFeed("there is nothing about risk in it: give a region's configuration, or its risk part")
     return Rules(risk=parse_json(RiskConfiguration, body, error=BadFeed, limit_bytes=MAX_CONFIGURATION_BYTES))
 
 
