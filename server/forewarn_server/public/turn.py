@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 _LOCK_FILE: Final = "public.lock"
+_TRY_AGAIN_S: Final = 0.02
 
 
 @asynccontextmanager
@@ -19,8 +20,17 @@ async def publishing_turn(data: Path) -> AsyncIterator[None]:
     """
     descriptor = os.open(data / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        await asyncio.to_thread(fcntl.flock, descriptor, fcntl.LOCK_EX)
+        while not _is_locked(descriptor):
+            # Another process gives no sign when it is done, and a thread blocked in the kernel could not be cancelled.
+            await asyncio.sleep(_TRY_AGAIN_S)
         yield
     finally:
-        # Also ends a wait that was cancelled: the thread's lock dies with the last reference to the open file.
         os.close(descriptor)
+
+
+def _is_locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
