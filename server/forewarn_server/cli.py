@@ -42,7 +42,9 @@ app.add_typer(code, name="code")
 app.add_typer(export, name="export")
 
 Result = TypeVar("Result")
-Data = Annotated[Path, typer.Option("--data", help="Folder with databases, keys and public files.")]
+Data = Annotated[
+    Path, typer.Option("--data", envvar="FOREWARN_SERVER_DATA", help="Folder with databases, keys and public files.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from forewarn_protocol.errors import BadInput, ForewarnError, Refused
+from forewarn_protocol.errors import BadInput, Refused
 from forewarn_protocol.publishing import PUBLISH_ERRORS, PublishAnswer
 from forewarn_protocol.verification import VERIFICATION_ERRORS, ErrorAnswer
 from forewarn_protocol.wire import MIN_PADDING_CHARACTERS, WireModel
@@ -73,9 +73,11 @@ async def problems_become_answers(
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
         return _http_problem(style, error)
-    except ForewarnError as error:
-        status, code = _status_and_code(style, error)
-        return problem(style, status, code, _OUR_FAULT if code == _INTERNAL else error.message)
+    except (web.RequestPayloadError, ConnectionError):
+        return problem(style, 400, _MALFORMED, "the body broke off or is no HTTP: send it again")
+    except (BadInput, Refused) as error:
+        code = error.code if isinstance(error, Refused) else _MALFORMED
+        return problem(style, _STATUS[style].get(code, 400), code, error.message)
     except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the caller gets JSON and we a log line
         _log.error("internal error", error=type(error).__name__, where=_where(error))
         return problem(style, 500, _INTERNAL, _OUR_FAULT)
@@ -96,14 +98,6 @@ def _http_problem(style: Style, error: web.HTTPException) -> web.Response:
     if "Allow" in error.headers:
         response.headers["Allow"] = error.headers["Allow"]
     return response
-
-
-def _status_and_code(style: Style, error: ForewarnError) -> tuple[int, str]:
-    if isinstance(error, Refused):
-        return _STATUS[style][error.code], error.code
-    if isinstance(error, BadInput):
-        return 400, _MALFORMED
-    return 500, _INTERNAL
 
 
 def _where(error: BaseException) -> list[str]:

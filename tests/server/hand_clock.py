@@ -24,6 +24,10 @@ class HandClock:
             self.sleepers.append((monotonic_s, awake))
             await awake
 
+    async def until_someone_sleeps(self) -> None:
+        while not self.sleepers:  # noqa: ASYNC110 - there is no event: the sleeper is code under test
+            await asyncio.sleep(0)
+
     def advance(self, seconds: float) -> None:
         self.now_s += seconds
         due = [entry for entry in self.sleepers if entry[0] <= self.monotonic()]

@@ -8,12 +8,14 @@ from typing import Final
 
 from sqlalchemy import insert, select
 
+from forewarn_protocol.errors import BadInput
 from forewarn_protocol.verification import refuse
 from forewarn_server.audit import record
 from forewarn_server.context import Context
 from forewarn_server.store.registry_tables import api_keys
 
 _KEY_BYTES: Final = 32
+_MAX_NAME_CHARACTERS: Final = 100
 
 
 class Role(StrEnum):
@@ -50,7 +52,13 @@ COMMAND_LINE: Final = Staff("command line")
 
 
 async def add(context: Context, name: str, role: Role) -> tuple[int, str]:
-    """Make an API key and return its id and, this once, the key itself."""
+    """Make an API key and return its id and, this once, the key itself.
+
+    Raises:
+        BadInput: the name is too long, or not printable.
+    """
+    if len(name) > _MAX_NAME_CHARACTERS or (name and not name.isprintable()):
+        raise BadInput(f"a key's name has at most {_MAX_NAME_CHARACTERS} printable characters: choose another")
     key = secrets.token_urlsafe(_KEY_BYTES)
     async with context.registry.writing() as connection:
         row = {"name": name, "role": role.value, "key_hash": _hash(key), "created_s": context.now_s()}

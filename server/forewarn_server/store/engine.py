@@ -1,13 +1,14 @@
 """How a database is opened: durable commits, deleted rows overwritten, and one writer at a time."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -44,14 +45,16 @@ class Database:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Give a connection whose reads all see the same moment."""
-        async with self._engine.begin() as connection:
-            yield connection
+        with _faults_are_told():
+            async with self._engine.begin() as connection:
+                yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """Give a connection in a write transaction: committed at the end, rolled back on any error."""
-        async with self._turn, self._writing.begin() as connection:
-            yield connection
+        with _faults_are_told():
+            async with self._turn, self._writing.begin() as connection:
+                yield connection
 
     async def overwrite_deleted(self) -> bool:
         """Rebuild the file without what was deleted and empty its log; False while a reader is in the way.
@@ -72,6 +75,17 @@ class Database:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+@contextmanager
+def _faults_are_told() -> Iterator[None]:
+    try:
+        yield
+    except DatabaseError as error:
+        # Full, locked, damaged: the machine's fault. The other kinds of DatabaseError are defects of ours.
+        if type(error) not in {DatabaseError, OperationalError}:
+            raise
+        raise Missing(f"a database cannot be used ({error.orig}): free disk space, or restore a backup") from error
 
 
 def open_blocking(path: Path) -> Engine:
