@@ -66,10 +66,13 @@ async def test_a_defect_is_logged_by_place_and_never_by_message(
 
     app = create_app(settings, clock)
     add(app, (Route("POST", "/broken", broken, "Fail."),))
-    async with listening(app, "127.0.0.1", 0) as url, ClientSession() as session:
-        async with session.post(url + "/broken", data=b"planted-secret") as response:
-            assert response.status == 500
-            body = await response.json()
+    async with (
+        listening(app, "127.0.0.1", 0) as url,
+        ClientSession() as session,
+        session.post(url + "/broken", data=b"planted-secret") as response,
+    ):
+        assert response.status == 500
+        body = await response.json()
     assert body["errorCode"] == "internal_error"
     assert "planted-secret" not in str(body)
     assert "ValueError" in caplog.text

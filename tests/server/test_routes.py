@@ -1,3 +1,4 @@
+import asyncio
 import socket
 from collections.abc import Iterator
 
@@ -167,3 +168,34 @@ async def test_date_is_the_injected_clocks(server: RunningServer) -> None:
     server.clock.advance(90)
     for path in ("/health", "/nothing"):
         assert (await server.send("GET", path)).headers["Date"] == "Mon, 31 May 2021 12:01:30 GMT"
+
+
+async def test_a_body_in_broken_chunks_is_400_and_no_fault_of_ours(
+    server: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    head = (
+        "POST /api/verify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+    writer.write(head.encode() + b"zz\r\n{}\r\n0\r\n\r\n")
+    status_line = await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+    assert status_line.split()[1] == b"400"
+    assert "internal error" not in caplog.text
+
+
+async def test_a_caller_that_hangs_up_in_the_middle_is_no_fault_of_ours(
+    server: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    host, port = server.url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(
+        b"POST /api/verify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+    )
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    assert (await server.send("GET", "/health")).status == 200
+    assert "internal error" not in caplog.text
