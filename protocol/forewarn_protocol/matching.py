@@ -70,9 +70,6 @@ class SightingIndex:
         for heard in self._by_rpi.values():
             heard.sort(key=_order)
 
-    def __len__(self) -> int:
-        return sum(map(len, self._by_rpi.values()))
-
     def heard(self, tek: TemporaryExposureKey) -> list[tuple[Interval, Sequence[Sighting]]]:
         """Return every interval of a key whose identifier was heard, with all the sightings of that identifier."""
         spoken = identifiers(tek.key, tek.rolling_start, tek.rolling_period)
