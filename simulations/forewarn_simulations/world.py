@@ -76,12 +76,14 @@ class World:
                 for phone in world.phones.values():
                     phone.daemon.cancel()
 
-    def add_phone(self, name: str, *, timing: Timing | None = None, **settings: object) -> Phone:
-        """Switch a phone on; settings are those of ClientSettings beside folder, server and pinned key."""
+    def add_phone(
+        self, name: str, *, timing: Timing | None = None, server: str | None = None, **settings: object
+    ) -> Phone:
+        """Switch a phone on; settings are those of ClientSettings. `server`: the way there, if not the direct one."""
         timing = timing or Timing()
         known = ClientSettings.load(
             data=self.folder / "phones" / name,
-            server=self.server.url,
+            server=server or self.server.url,
             public_key=self.server.feed_key,
             region=self.server.settings.region,
             radio="loopback",
