@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
@@ -14,19 +14,10 @@ from forewarn_protocol.configuration import MAX_CONFIGURATION_BYTES, parse_confi
 from forewarn_protocol.errors import Missing, NotVerified
 from forewarn_protocol.exports.index import MAX_INDEX_BYTES, Index
 from forewarn_protocol.exports.signing import public_key_from_base64
-from forewarn_protocol.feeds import MAX_SIGNATURE_BYTES, FeedAge, FeedHead, check_sequence, verify_feed
+from forewarn_protocol.feeds import MAX_SIGNATURE_BYTES, Feed, FeedAge, FeedHead, check_sequence, verify_feed
 
 
-class Headed(Protocol):
-    """A feed that was parsed."""
-
-    @property
-    def head(self) -> FeedHead:
-        """Sequence, issue and expiry."""
-        ...
-
-
-F = TypeVar("F", bound=Headed)
+F = TypeVar("F", bound=Feed)
 
 
 @dataclass(frozen=True, slots=True)
