@@ -68,7 +68,7 @@ async def fetch(device: Device) -> FetchOutcome:
             if connection.server_ahead_s is not None:
                 await device.status.note(CLOCK_OFFSET, connection.server_ahead_s)
     await device.database.write(_note, outcome, device.clock.utc())
-    _log.info("fetched %d new files with %d keys", outcome.files, outcome.keys)
+    _log.info("fetched %d new files", outcome.files)
     return outcome
 
 
