@@ -25,10 +25,10 @@ def _spreads() -> dict[Confidence, float]:
 class ProximityModel(BaseModel):
     """How loss tells near from far: two normal distributions of equal variance, `separation_db` apart.
 
-    The numbers are in dB and dB². They were fitted to published measurements of carried phones (DP-3T, Herald, MIT's
-    Matrix and h0h1 sessions, thinned to bursts of 4 s) with labels near at 2 m or less; the path loss at 1 m, bodies
-    included, to those of them whose transmit power and receiver correction Google published. Spreads by confidence
-    are first guesses: 7, 4 and 2 dB.
+    The numbers are in dB and dB². They are starting values: rounded from slopes and boundaries fitted, thinned to
+    bursts of 4 s, to published measurements of carried phones with near at 2 m or less (DP-3T, Herald, MIT's Matrix
+    and h0h1 sessions). The path loss at 1 m, bodies included, comes from those of them whose transmit power and
+    receiver correction Google published. Spreads by confidence are first guesses: 7, 4 and 2 dB.
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)

@@ -4,15 +4,14 @@ import os
 import secrets
 from pathlib import Path
 
-from forewarn_protocol.errors import BadInput, Missing
+from forewarn_protocol.errors import BadInput
 
 
 def read_bounded(path: Path, limit_bytes: int) -> bytes:
     """Return a file's bytes, reading at most `limit_bytes`.
 
     Raises:
-        Missing: there is no such file, or it may not be read.
-        BadInput: it is larger than the limit, or no file.
+        BadInput: there is no such file, it may not be read, or it is larger than the limit.
     """
     try:
         with path.open("rb") as file:
@@ -20,7 +19,7 @@ def read_bounded(path: Path, limit_bytes: int) -> bytes:
     except IsADirectoryError as error:
         raise BadInput(f"{path} is a folder: give a file") from error
     except OSError as error:
-        raise Missing(f"{path} cannot be read ({error.strerror}): check the path") from error
+        raise BadInput(f"{path} cannot be read ({error.strerror}): check the path") from error
     if len(data) > limit_bytes:
         raise BadInput(f"{path} is larger than {limit_bytes} bytes: this is not the right file")
     return data

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from forewarn_protocol.errors import BadInput, Missing
+from forewarn_protocol.errors import BadInput
 from forewarn_shell.files import read_bounded, write_durably
 
 
@@ -39,5 +39,5 @@ def test_a_read_is_bounded_and_says_what_is_wrong(tmp_path: Path) -> None:
         read_bounded(path, 9)
     with pytest.raises(BadInput, match="folder"):
         read_bounded(tmp_path, 9)
-    with pytest.raises(Missing, match="check the path"):
+    with pytest.raises(BadInput, match="check the path"):
         read_bounded(tmp_path / "nothing", 9)
