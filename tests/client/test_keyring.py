@@ -1,3 +1,4 @@
+import random
 import sqlite3
 from collections.abc import Iterator, Sequence
 from datetime import date
@@ -210,3 +211,14 @@ async def test_only_a_key_that_spoke_is_released(device: Device, spoken: bool) -
     if spoken:
         await device.keyring.next_identifier(NOON)
     assert len(await device.keyring.release(TODAY, NOON)) == spoken
+
+
+def test_a_key_comes_from_the_systems_randomness_and_not_from_a_seed() -> None:
+    def first_key() -> TemporaryExposureKey:
+        random.seed(1)
+        ((_, answer),) = play(Keyring, [("rotate", 0)])
+        assert answer is not None
+        return answer[0]
+
+    assert first_key().key != first_key().key
+    assert len(first_key().key) == 16
