@@ -82,7 +82,7 @@ def begin(connection: sqlite3.Connection, vault: Vault, code: str, today: date) 
 
 
 def advance(connection: sqlite3.Connection, vault: Vault, code: str, /, **step: Any) -> ReportState:
-    """Add what a step brought to the report of this code.
+    """Add what a step brought to the report of this code; to one that is done, nothing is added any more.
 
     Raises:
         BadInput: another process has begun a report with another code meanwhile.
@@ -90,7 +90,7 @@ def advance(connection: sqlite3.Connection, vault: Vault, code: str, /, **step: 
     state = load(connection, vault)
     if state is None or state.code != code:
         raise BadInput("another report was begun on this device meanwhile: finish one, then the other")
-    return store(connection, vault, state.model_copy(update=step))
+    return state if state.done else store(connection, vault, state.model_copy(update=step))
 
 
 def finish(connection: sqlite3.Connection, vault: Vault, code: str, revision_token: str) -> ReportState:

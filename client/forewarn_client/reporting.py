@@ -70,6 +70,8 @@ async def report(
     async with connect(device.settings.server, device.clock) as connection:
         try:
             state = await errand.verified(connection, state)
+            if state.done:  # by another command on this device, meanwhile
+                return Outcome.ALREADY
             agreed, offer = offer.days, await device.database.read(errand.offer, state)
             if not set(agreed).issuperset(offer.days) and not consent(offer):
                 return Outcome.DECLINED
@@ -134,6 +136,8 @@ class _Errand:
         if configuration is None:
             configuration = (await refresh(device, connection, CONFIGURATION)).feed
         state, teks = await device.database.write(self._choose)
+        if state.done:
+            return Outcome.ALREADY
         # In the order of their bytes: the order in which they were spoken is nobody's business.
         keys = tuple(PublishedKey.of(tek) for tek in sorted(teks, key=lambda tek: tek.key))
         certificate = await certify(connection, self.language, state.token or "", tekmac(keys, state.hmac_key))
@@ -151,8 +155,8 @@ class _Errand:
     def _choose(self, connection: sqlite3.Connection) -> tuple[ReportState, list[TemporaryExposureKey]]:
         device = self.device
         state = report_state.advance(connection, device.vault, self.code)
-        if state.spans is not None:
-            return state, self._chosen(connection, state.spans)
+        if state.done or state.spans is not None:
+            return state, self._chosen(connection, state.spans or ())
         teks = release(
             connection,
             device.keyring,
@@ -173,7 +177,7 @@ class _Errand:
         return chosen, teks
 
     def _chosen(self, connection: sqlite3.Connection, spans: Collection[tuple[int, int]]) -> list[TemporaryExposureKey]:
-        first_day = day_of(min(start for start, _ in spans))
+        first_day = day_of(Interval(min((start for start, _ in spans), default=self.now)))
         held = [key.tek for key in self.device.keyring.held_within(connection, first_day)]
         teks = [tek for tek in held if (tek.rolling_start, tek.rolling_period) in spans]
         if len(teks) < len(spans):
