@@ -109,3 +109,9 @@ def _prepare(engine: Engine) -> None:
     def _begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get(_WRITES, False)
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    @event.listens_for(engine, "invalidate")
+    def _roll_back(connection: DBAPIConnection, _: ConnectionPoolEntry, __: BaseException | None) -> None:
+        # A task cancelled inside a statement leaves its cursor in the traceback, and SQLite keeps a closed connection's
+        # transaction, with its lock on all writers, until the last cursor is gone.
+        connection.rollback()
