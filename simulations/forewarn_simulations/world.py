@@ -8,7 +8,7 @@ import asyncio
 import random
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -20,7 +20,7 @@ from forewarn_client.daemon import Daemon
 from forewarn_client.device import Device
 from forewarn_client.radio.loopback import Air, LoopbackRadio, Propagation
 from forewarn_client.timing import Timing
-from forewarn_protocol.errors import Missing
+from forewarn_protocol.errors import ForewarnError, Missing
 from forewarn_protocol.verification import IssueAnswer, TestType
 from forewarn_server.accounts import api_keys
 from forewarn_server.accounts.api_keys import Role
@@ -66,15 +66,20 @@ class World:
 
         A driver on a VirtualClock calls `run_for(0)` before, so that time waits for what it does.
         """
-        async with AsyncExitStack() as stack:
-            server = await stack.enter_async_context(Server.start(clock, folder / "server", **server_settings))
-            group = await stack.enter_async_context(asyncio.TaskGroup())
-            world = cls(clock, folder, Air(clock, propagation), server, group)
+        async with Server.start(clock, folder / "server", **server_settings) as server:
             try:
-                yield world
-            finally:
-                for phone in world.phones.values():
-                    phone.daemon.cancel()
+                async with asyncio.TaskGroup() as group:
+                    world = cls(clock, folder, Air(clock, propagation), server, group)
+                    try:
+                        yield world
+                    finally:
+                        for phone in world.phones.values():
+                            phone.daemon.cancel()
+            except ExceptionGroup as several:
+                # What the block raised comes out as it was; a daemon's programming error keeps its group.
+                if len(several.exceptions) == 1 and isinstance(several.exceptions[0], ForewarnError):
+                    raise several.exceptions[0] from None
+                raise
 
     def add_phone(
         self, name: str, *, timing: Timing | None = None, server: str | None = None, **settings: object

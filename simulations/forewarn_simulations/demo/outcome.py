@@ -67,18 +67,27 @@ class Loudness:
 
 
 @dataclass(frozen=True, slots=True)
+class Loop:
+    """When the loop's steps happened, in seconds since the clock's start; `fetched_s` by phone."""
+
+    report_s: float
+    embargo_over_s: float
+    sealed_s: float
+    fetched_s: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """A finished run."""
 
     seed: int
-    epoch_s: float
     layout: Layout
     calibrations: Mapping[str, Calibration]
     people: tuple[PersonOutcome, ...]  # everybody but the F0
     moments: tuple[Moment, ...]
     loudness: Mapping[tuple[str, str], Loudness]  # by (sender, receiver)
     configuration: DeviceConfiguration
-    embargo_over_s: float
+    loop: Loop
     file_keys: int
     seconds: float
 

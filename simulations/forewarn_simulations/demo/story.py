@@ -1,7 +1,6 @@
 """Runs the demo: lunch, bus, a positive test, a code, a report, the sealed file, and every phone judging for itself."""
 
 import time
-from datetime import UTC, datetime, timedelta, timezone
 from http import HTTPStatus
 from typing import Final, Protocol
 
@@ -15,12 +14,11 @@ from forewarn_simulations.clocks import VirtualClock
 from forewarn_simulations.demo.air import DemoAir
 from forewarn_simulations.demo.layout import BUS_START_S, LUNCH_START_S, Layout, draw_layout
 from forewarn_simulations.demo.looking import Look, look
-from forewarn_simulations.demo.outcome import Moment, Outcome
+from forewarn_simulations.demo.outcome import Loop, Moment, Outcome
+from forewarn_simulations.demo.times import EPOCH_S, local_time
 from forewarn_simulations.named_streams import NamedStreams
 from forewarn_simulations.world import World, scratch_folder, seeded_timing
 
-VIETNAM: Final = timezone(timedelta(hours=7), "Vietnam")
-EPOCH: Final = datetime(2026, 3, 3, 11, 15, tzinfo=VIETNAM)
 TEST_S: Final = 7.25 * 3600.0
 """When the F0 learns of the positive test: half past six in the evening."""
 LONGEST_WAIT_S: Final = 30 * 3600.0
@@ -41,18 +39,13 @@ class Narrator(Protocol):
         ...
 
 
-def local_time(time_s: float) -> datetime:
-    """Return the Vietnamese wall-clock time of a moment of the story."""
-    return EPOCH + timedelta(seconds=time_s)
-
-
 async def run_story(seed: int, phones: int, narrator: Narrator) -> Outcome:
     """Run the whole loop once and look at every phone."""
     began = time.perf_counter()
     streams = NamedStreams(seed)
     layout = draw_layout(streams, phones)
     air = DemoAir(streams, layout)
-    clock = VirtualClock(EPOCH.astimezone(UTC).timestamp())
+    clock = VirtualClock(EPOCH_S)
     await clock.run_for(0)  # from here on time waits for this task
     async with scratch_folder() as folder, World.open(clock, air, folder) as world:
         story = _Story(world, clock, layout, narrator)
@@ -60,18 +53,18 @@ async def run_story(seed: int, phones: int, narrator: Narrator) -> Outcome:
         await story.publish()
         await story.wait_for_file()
         await story.wait_for_phones()
-        found = await look(world, layout.f0, layout.people[1:], EPOCH.timestamp())
+        found = await look(world, layout.f0, layout.people[1:], EPOCH_S)
         story.judge(found)
+        embargo_s = world.server.settings.embargo_h * 3600.0
         return Outcome(
             seed=seed,
-            epoch_s=EPOCH.timestamp(),
             layout=layout,
             calibrations=air.calibrations,
             people=found.people,
             moments=tuple(story.moments),
             loudness=air.loudness(),
             configuration=found.configuration,
-            embargo_over_s=found.keys_end_s + world.server.settings.embargo_h * 3600.0 - EPOCH.timestamp(),
+            loop=Loop(TEST_S, found.keys_end_s + embargo_s - EPOCH_S, story.sealed_s, story.fetched_s),
             file_keys=story.file_keys,
             seconds=time.perf_counter() - began,
         )
@@ -84,6 +77,7 @@ class _Story:
         self.moments: list[Moment] = []
         self.file_keys = 0
         self.sealed_s = 0.0
+        self.fetched_s: dict[str, float] = {}
         self._world = world
         self._clock = clock
         self._layout = layout
@@ -133,26 +127,35 @@ class _Story:
             "Seal",
             f"Embargo and the wait for other reports are over: a signed file of {self.file_keys} keys, nearly all"
             " of them padding, so that nobody can count the cases.",
+            self.sealed_s,
         )
 
     async def wait_for_phones(self) -> None:
         """Let time run until every phone has fetched the file and judged its diary."""
-        waiting = {person.name for person in self._layout.people}
-        while waiting:
+        names = [person.name for person in self._layout.people]
+        while waiting := [name for name in names if name not in self.fetched_s]:
             if self._clock.monotonic() > self.sealed_s + LONGEST_WAIT_S:
                 raise Missing(f"{len(waiting)} phones fetched no export file: see their log")
             await self._run_until(self._clock.monotonic() + _LOOK_EVERY_S)
-            for name in sorted(waiting):
+            for name in waiting:
                 async with self._world.device(name) as device:
                     matched_s = (await device.status.read()).get(LAST_MATCH)
-                if isinstance(matched_s, int | float) and matched_s >= EPOCH.timestamp() + self.sealed_s:
-                    waiting.discard(name)
-        self._tell("Fetch", "Every phone has downloaded the same signed file and compared it with its own diary.")
+                if isinstance(matched_s, int | float) and matched_s >= EPOCH_S + self.sealed_s:
+                    self.fetched_s[name] = matched_s - EPOCH_S
+        self._tell(
+            "Fetch",
+            "Every phone has downloaded the same signed file and compared it with its own diary.",
+            max(self.fetched_s.values()),
+        )
 
     def judge(self, found: Look) -> None:
         """Tell who was warned."""
         warned = sum(one.warned for one in found.people)
-        self._tell("Alert", f"{warned} phones warn their owners, each by itself. The server does not learn which.")
+        self._tell(
+            "Alert",
+            f"{warned} phones warn their owners, each by itself. The server does not learn which.",
+            max(self.fetched_s.values()),
+        )
 
     async def _index(self) -> tuple[IndexEntry, ...]:
         server = self._world.server
@@ -167,7 +170,7 @@ class _Story:
             await self._clock.run_until(min(time_s, self._clock.monotonic() + _SHOW_EVERY_S))
             self._narrator.reach(self._clock.monotonic())
 
-    def _tell(self, title: str, sentence: str) -> None:
-        moment = Moment(self._clock.monotonic(), title, sentence)
+    def _tell(self, title: str, sentence: str, time_s: float | None = None) -> None:
+        moment = Moment(self._clock.monotonic() if time_s is None else time_s, title, sentence)
         self.moments.append(moment)
         self._narrator.tell(moment)

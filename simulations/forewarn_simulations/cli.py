@@ -1,0 +1,47 @@
+"""The command `forewarn-sim`: virtual phones and a real server."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from forewarn_shell import command_line
+
+app = typer.Typer(
+    help="Forewarn's simulations: the real client and server in simulated time and air.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+@app.callback()
+def simulations() -> None:
+    """Run Forewarn's simulations: the real client and server in simulated time and air."""
+
+
+@app.command()
+def demo(
+    phones: Annotated[int, typer.Option(help="Virtual phones, 12 to 36.")] = 16,
+    seed: Annotated[int, typer.Option(help="Draws layout, bodies, handsets and radio noise.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder for report.html; may exist.")] = Path("demo"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")] = False,
+) -> None:
+    """Run one lunch, one bus ride, one positive test, and every alert; write a report with pictures.
+
+    Exit 0 if nobody among the counted was missed or wrongly warned, else 1. JSON: phones, seed, true_contacts, alerts
+    (of the counted), missed, false_alerts, borderline (people whom Bluetooth can't tell, never counted),
+    borderline_alerts, seconds, report.
+    """
+    # Here, so that --help needs no more than the core, and a missing extra is told in one line.
+    from forewarn_simulations.demo.running import run_demo  # noqa: PLC0415 - as said above
+
+    if not run_demo(phones, seed, out, as_json=as_json):
+        raise typer.Exit(command_line.EXIT_NO)
+
+
+def main() -> None:
+    """Run the command line and exit with its documented code."""
+    sys.exit(command_line.run(app, "forewarn-sim"))
