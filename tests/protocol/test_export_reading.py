@@ -5,6 +5,7 @@ import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -133,6 +134,11 @@ def test_file_1_of_7_says_so_and_is_read() -> None:
     export = opened(Handmade(batch=(1, 7)))
     assert (export.header.batch_num, export.header.batch_size) == (1, 7)
     assert export.verify(RIGHT).key_id == "vn"
+
+
+def test_a_negative_batch_number_is_read_as_protobuf_writes_it() -> None:
+    header = opened(Handmade(batch=(-1, -7))).header
+    assert (header.batch_num, header.batch_size) == (-1, -7)
 
 
 def test_a_signature_on_another_curve_is_no_signature() -> None:
@@ -297,9 +303,10 @@ BOMB = bytes(20_000_000)
     [
         lambda: zipped({"export.bin": MAGIC + BOMB}),
         lambda: zipped({"export.bin": Handmade().binary(), "export.sig": BOMB}),
-        lambda: zipped({f"member {n}": b"" for n in range(1000)} | {"export.bin": Handmade().binary()}),
+        lambda: zipped({f"{n}": b"" for n in range(16)} | {"export.bin": Handmade().binary()}),
+        lambda: zipped({"export.bin": Handmade().binary(), "a" * 17_000: b""}),
     ],
-    ids=["export.bin", "export.sig", "members"],
+    ids=["export.bin", "export.sig", "members", "directory"],
 )
 def test_a_zip_bomb_is_refused_before_anything_is_inflated(
     bomb: Callable[[], io.BytesIO], monkeypatch: pytest.MonkeyPatch
@@ -384,3 +391,13 @@ class Failing(io.BytesIO):
 def test_a_fault_of_the_disk_is_not_called_a_damaged_file() -> None:
     with pytest.raises(OSError, match="Input/output error"):
         ExportFile.open_zip(Failing(Handmade().zip().getvalue()))
+
+
+def test_a_directory_that_points_before_the_file_is_damage_on_a_real_file_too(tmp_path: Path) -> None:
+    data = bytearray(Handmade().zip().getvalue())
+    at = data.rfind(b"PK\x05\x06") + 16
+    data[at : at + 4] = struct.pack("<I", len(data) * 2)
+    path = tmp_path / "export.zip"
+    path.write_bytes(data)
+    with path.open("rb") as file, pytest.raises(BadExport, match="damaged"):
+        ExportFile.open_zip(file)

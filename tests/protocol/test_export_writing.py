@@ -126,6 +126,14 @@ def test_the_same_keys_make_the_same_export_bin_and_no_date_of_the_day() -> None
         assert member.date_time == (1980, 1, 1, 0, 0, 0)
 
 
+def test_what_is_written_in_chunks_is_the_same_as_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = zipfile.ZipFile(written()).read("export.bin")
+    monkeypatch.setattr("forewarn_protocol.exports.writing._CHUNK_BYTES", 100)
+    in_chunks = written()
+    assert zipfile.ZipFile(in_chunks).read("export.bin") == whole
+    ExportFile.open_zip(in_chunks).verify([private_key(1).public_key()])
+
+
 def test_keys_out_of_order_are_refused() -> None:
     with pytest.raises(BadExport, match="sorted"):
         written(KEYS[::-1])

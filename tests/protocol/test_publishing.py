@@ -73,6 +73,19 @@ def test_a_request_is_read_as_it_stands_on_the_wire() -> None:
     assert parse_publish(read.encode()) == read
 
 
+def test_a_device_writes_its_own_key_as_it_is_read() -> None:
+    own = TemporaryExposureKey(bytes(range(16)), Interval(TODAY), 7)
+    written = PublishedKey.of(own, transmission_risk=3)
+    assert json.loads(written.encode()) == {
+        "key": base64_text(bytes(range(16))),
+        "rollingStartNumber": TODAY,
+        "rollingPeriod": 7,
+        "transmissionRisk": 3,
+    }
+    assert written.key_bytes == own.key
+    assert PublishedKey(key="%", rolling_start_number=0, rolling_period=1).key_bytes == b""
+
+
 def test_both_spellings_of_the_hmac_key_are_read() -> None:
     old = body([key()])
     old["hmackey"] = old.pop("hmacKey")

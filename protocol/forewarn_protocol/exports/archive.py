@@ -87,10 +87,8 @@ def _check_outside(file: BinaryIO, limits: ExportLimits) -> None:
         raise BadExport(f"an export file has {size} bytes: at most {limits.compressed_bytes} are read")
     file.seek(max(0, size - _MAX_COMMENT_BYTES - _END_RECORD_BYTES - _ZIP64_LOCATOR_BYTES))
     tail = file.read()
-    end = len(tail) - _END_RECORD_BYTES
-    # Found as zipfile finds it, so that both look at the same directory.
-    if not (end >= 0 and tail.startswith(_END_RECORD, end) and tail.endswith(b"\0\0")):
-        end = tail.rfind(_END_RECORD)
+    # Where zipfile looks for it, so that both see the same directory.
+    end = tail.rfind(_END_RECORD)
     record = tail[end : end + _END_RECORD_BYTES] if end >= 0 else b""
     if len(record) < _END_RECORD_BYTES:
         raise BadExport("the file is no zip: give an export's zip file")

@@ -95,5 +95,5 @@ def _varint(buffer: bytes, at: int) -> tuple[int, int]:
         byte = buffer[at + offset]
         value |= (byte & 0x7F) << 7 * offset
         if byte < 0x80:  # noqa: PLR2004 - the bit that says that another byte follows
-            return value & 0xFFFF_FFFF_FFFF_FFFF, at + offset + 1
+            return value, at + offset + 1
     raise BadExport("an export is cut off inside a number, or holds one of over ten bytes")
