@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from forewarn_client import offline
+from forewarn_client import offline, report_command
 from forewarn_client.config import ClientSettings
 from forewarn_client.erasing import erase as erase_data
 from forewarn_client.running import read_status, run_daemon
@@ -85,6 +85,7 @@ def erase(context: typer.Context, yes: Annotated[bool, typer.Option("--yes", hel
     typer.echo("Erased." if erase_data(data) else f"There is no diary in {data}.")
 
 
+app.command("report")(report_command.report)
 app.command("match")(offline.match)
 app.command("derive")(offline.derive)
 app.command("risk")(offline.risk)

@@ -69,11 +69,6 @@ class Keyring:
         """
         return await self._database.write(self._take, now)
 
-    async def current(self, now: Interval) -> TemporaryExposureKey | None:
-        """Return the key that would speak now, if any; makes none."""
-        keys = await self._database.read(self._of_day, day_of(now))
-        return next((key.tek for key in keys if key.next_interval(now) is not None), None)
-
     async def release(
         self, first_day: date, now: Interval, *, dropped: Collection[date] = ()
     ) -> list[TemporaryExposureKey]:

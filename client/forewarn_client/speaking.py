@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 
 
 async def speak(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) -> AsyncGenerator[None, None]:
-    """Speak for ever, yielding after each change: an identifier that was never spoken, or silence where none is left.
+    """Speak for ever, yielding when an identifier is on the air; stay silent while none is left to be spoken.
 
     Midnight is no change of its own: the first identifier taken after it is the new day's, at this device's own time.
     """
@@ -33,7 +33,6 @@ async def speak(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) ->
             if spoken is None:
                 await radio.stop_advertising()
                 _log.info("silent: every identifier of the coming hour was spoken before")
-                yield
                 await clock.sleep_until(clock.monotonic() + INTERVAL_S - now_s % INTERVAL_S)
             else:
                 await radio.advertise(payload_of(*spoken, metadata))

@@ -22,8 +22,8 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock(NOON_S)
+async def clock() -> VirtualClock:
+    return VirtualClock(NOON_S)  # made inside the loop: it watches every task from here on
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, Self, TypeVar
@@ -61,12 +61,14 @@ class Database:
     async def open(cls, path: Path) -> Self:
         """Open the database, creating it (mode 0600) where there is none."""
         worker = ThreadPoolExecutor(1, thread_name_prefix="diary")
+        connecting = worker.submit(_connect, path)
         try:
-            connection = await asyncio.shield(asyncio.wrap_future(worker.submit(_connect, path)))
+            return cls(path, await asyncio.wrap_future(connecting), worker)
         except BaseException:
+            # Cancelled while the file was being opened: it is closed on its own thread once it is.
+            connecting.add_done_callback(_close)
             worker.shutdown(wait=False)
             raise
-        return cls(path, connection, worker)
 
     async def write(self, act: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run `act(connection, …)` as one durable transaction; an exception rolls it back."""
@@ -87,7 +89,8 @@ class Database:
         """Close the connection after whatever still runs on it."""
         closing = self._worker.submit(self._connection.close)
         self._worker.shutdown(wait=False)
-        await asyncio.wrap_future(closing)
+        # Cancellation must not take the closing off the queue.
+        await asyncio.shield(asyncio.wrap_future(closing))
 
     async def _run(self, begin: str, act: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._worker.submit(self._transact, begin, act))
@@ -129,6 +132,11 @@ def _connect(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
         return connection
+
+
+def _close(connecting: Future[sqlite3.Connection]) -> None:
+    if not connecting.cancelled() and connecting.exception() is None:
+        connecting.result().close()
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
