@@ -13,7 +13,7 @@ from forewarn_server.codes.routes import add_routes as add_codes
 from forewarn_server.config import ServerSettings
 from forewarn_server.configuration.issuing import add_jobs as add_configuration
 from forewarn_server.context import CONTEXT, open_context
-from forewarn_server.exports.jobs import add_jobs as add_exports
+from forewarn_server.exports.sealing import add_jobs as add_exports
 from forewarn_server.jobs import JOBS
 from forewarn_server.problems import STYLES, problems_become_answers
 from forewarn_server.public.routes import add_routes as add_public

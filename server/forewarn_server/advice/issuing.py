@@ -13,6 +13,7 @@ from forewarn_server.context import Context
 from forewarn_server.public.feeds import write_feed
 from forewarn_server.public.keeping import keep_issued
 from forewarn_server.public.overrides import read_override
+from forewarn_server.public.turn import publishing_turn
 
 OVERRIDE_FILE: Final = "advice.json"
 """In the data folder; holds `texts`: {"vi": {title, steps, call: [{name, phone, hours}], url}, "en": {…}}."""
@@ -47,9 +48,16 @@ def advice(context: Context, head: FeedHead) -> Advice:
 
 def add_jobs(app: web.Application) -> None:
     """Keep the advice signed."""
-    keep_issued(app, "advice", issue_advice)
+    keep_issued(app, "advice", issue_advice, feed_path)
+
+
+def feed_path(region: str) -> str:
+    """Return the URL path of a region's advice."""
+    return f"advice/{region}.json"
 
 
 async def issue_advice(context: Context) -> None:
-    """Write and sign the advice; the caller holds the publishing turn."""
-    await write_feed(context, f"advice/{context.settings.region}.json", lambda head: advice(context, head).encode())
+    """Write and sign the advice, in turn with whoever else publishes."""
+    async with publishing_turn(context.settings.data):
+        path = feed_path(context.settings.region)
+        await write_feed(context, path, lambda head: advice(context, head).encode())

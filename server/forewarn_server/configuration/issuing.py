@@ -12,9 +12,10 @@ from forewarn_server.context import Context
 from forewarn_server.public.feeds import write_feed
 from forewarn_server.public.keeping import keep_issued
 from forewarn_server.public.overrides import read_override
+from forewarn_server.public.turn import publishing_turn
 
 OVERRIDE_FILE: Final = "configuration.json"
-"""In the data folder; may set the fields below, named as on the wire."""
+"""In the data folder; may set the fields below."""
 OPEN_TO_OPERATORS: Final = ("fetch_hours", "median_tx_dbm", "minimum_distinct_rpis", "risk", "tolerance_intervals")
 
 
@@ -43,10 +44,16 @@ def configuration(context: Context, head: FeedHead) -> DeviceConfiguration:
 
 def add_jobs(app: web.Application) -> None:
     """Keep the configuration signed."""
-    keep_issued(app, "configuration", issue_configuration)
+    keep_issued(app, "configuration", issue_configuration, feed_path)
+
+
+def feed_path(region: str) -> str:
+    """Return the URL path of a region's configuration."""
+    return f"config/{region}.json"
 
 
 async def issue_configuration(context: Context) -> None:
-    """Write and sign the configuration; the caller holds the publishing turn."""
-    path = f"config/{context.settings.region}.json"
-    await write_feed(context, path, lambda head: configuration(context, head).encode())
+    """Write and sign the configuration, in turn with whoever else publishes."""
+    async with publishing_turn(context.settings.data):
+        path = feed_path(context.settings.region)
+        await write_feed(context, path, lambda head: configuration(context, head).encode())

@@ -10,6 +10,9 @@ import os
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+from aiohttp import web
 
 from forewarn_protocol.exports.index import Index, IndexEntry
 from forewarn_protocol.exports.reading import ExportHeader
@@ -21,9 +24,13 @@ from forewarn_server.context import Context
 from forewarn_server.exports import batches
 from forewarn_server.exports.batches import Batch, PackedKeys
 from forewarn_server.exports.planning import HOUR_S, SealingRules
+from forewarn_server.logs import logger
 from forewarn_server.public.feeds import write_feed
+from forewarn_server.public.keeping import keep_issued
 from forewarn_server.public.turn import publishing_turn
 from forewarn_shell.files import sync_folder, write_durably
+
+_log: Final = logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +57,26 @@ def exports_folder(settings: ServerSettings) -> Path:
     return settings.public / "exports" / settings.region
 
 
+def index_path(region: str) -> str:
+    """Return the URL path of a region's index."""
+    return f"exports/{region}/index.json"
+
+
+def add_jobs(app: web.Application) -> None:
+    """Seal at start-up, which puts the index in order before the first request, and at each full hour."""
+    keep_issued(app, "seal", seal, index_path)
+
+
 async def seal(context: Context) -> Sealed:
     """Publish every key that is due, finish what an earlier seal left half done, and sign the index anew."""
     async with publishing_turn(context.settings.data):
-        await _finish_claimed(context)
         claimed = await batches.claim(context.exposure, sealing_rules(context.settings), context.now_s())
         await _finish_claimed(context)
         await publish_index(context)
-    return Sealed(len(claimed), sum(batch.keys for batch in claimed))
-
-
-async def recover(context: Context) -> None:
-    """Finish what a crash left half done and sign the index anew, without claiming keys: at start-up."""
-    async with publishing_turn(context.settings.data):
-        await _finish_claimed(context)
-        await publish_index(context)
+    sealed = Sealed(len(claimed), sum(batch.keys for batch in claimed))
+    if sealed.files:
+        _log.info("sealed", files=sealed.files, keys=sealed.keys)
+    return sealed
 
 
 async def publish_index(context: Context) -> None:
@@ -74,7 +86,7 @@ async def publish_index(context: Context) -> None:
     def encode(head: FeedHead) -> bytes:
         return Index.of(head, entries).encode()
 
-    head = await write_feed(context, f"exports/{context.settings.region}/index.json", encode)
+    head = await write_feed(context, index_path(context.settings.region), encode)
     text = Index.of(head, entries).text()
     await asyncio.to_thread(write_durably, exports_folder(context.settings) / "index.txt", text.encode())
 

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.sqlite import insert
 from forewarn_protocol.feeds import FeedHead, sign_feed
 from forewarn_server.context import Context
 from forewarn_server.store.exposure_tables import feeds
-from forewarn_shell.files import write_durably
+from forewarn_shell.files import write_together
 
 LIFETIME_S: Final = 24 * 3_600
 """How long a signed feed is good: a device warns on an older one, so a frozen server is seen within a day."""
@@ -24,8 +24,7 @@ async def write_feed(context: Context, url_path: str, encode: Callable[[FeedHead
     signature = sign_feed(context.keys.feed.private, url_path, body)
     path = context.settings.public / url_path
     # A device that meets the new body with the old signature fetches both once more.
-    await asyncio.to_thread(write_durably, path, body)
-    await asyncio.to_thread(write_durably, path.with_name(path.name + SIGNATURE_SUFFIX), signature)
+    await asyncio.to_thread(write_together, {path: body, path.with_name(path.name + SIGNATURE_SUFFIX): signature})
     return head
 
 

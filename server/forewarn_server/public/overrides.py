@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
-from forewarn_protocol.errors import BadFeed
+from forewarn_protocol.errors import BadFeed, BadInput
 from forewarn_shell.files import read_bounded
 
 _MAX_BYTES: Final = 64 * 1024
@@ -21,6 +21,8 @@ def read_override(path: Path, allowed: Collection[str]) -> dict[str, Any]:
         return {}
     try:
         fields = json.loads(read_bounded(path, _MAX_BYTES))
+    except BadInput as error:
+        raise BadFeed(error.message) from error
     except (ValueError, RecursionError) as error:
         raise BadFeed(f"{path} is no JSON: mend it, or remove it to use the defaults") from error
     if not isinstance(fields, dict):

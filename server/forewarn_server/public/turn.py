@@ -20,8 +20,8 @@ async def publishing_turn(data: Path) -> AsyncIterator[None]:
     """
     descriptor = os.open(data / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        while not _is_locked(descriptor):
-            # Another process gives no sign when it is done, and a thread blocked in the kernel could not be cancelled.
+        # A thread blocked in the kernel could not be cancelled.
+        while not _is_locked(descriptor):  # noqa: ASYNC110 - another process gives no sign when it is done
             await asyncio.sleep(_TRY_AGAIN_S)
         yield
     finally:
