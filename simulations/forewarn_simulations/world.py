@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Self
 
@@ -20,8 +21,8 @@ from forewarn_client.daemon import Daemon
 from forewarn_client.device import Device
 from forewarn_client.radio.loopback import Air, LoopbackRadio, Propagation
 from forewarn_client.timing import Timing
-from forewarn_protocol.errors import ForewarnError, Missing
-from forewarn_protocol.verification import IssueAnswer, TestType
+from forewarn_protocol.errors import ForewarnError, Refused
+from forewarn_protocol.verification import ErrorAnswer, IssueAnswer, TestType
 from forewarn_server.accounts import api_keys
 from forewarn_server.accounts.api_keys import Role
 from forewarn_server.app import create_app
@@ -132,15 +133,21 @@ class Server:
             yield cls(url, loaded, made.feed_key, await _issuer_key(app))
 
     async def issue_code(self, *, symptom_date: str = "", test_date: str = "") -> IssueAnswer:
-        """Ask the authority's API for a code for a confirmed case, over HTTP and with the issuer's key."""
-        body = {"testType": TestType.CONFIRMED.value, "symptomDate": symptom_date, "testDate": test_date}
+        """Ask the authority's API for a code for a confirmed case, over HTTP and with the issuer's key.
+
+        Raises:
+            Refused: the API's word for why not.
+        """
+        request = {"testType": TestType.CONFIRMED.value, "symptomDate": symptom_date, "testDate": test_date}
         async with (
             ClientSession(timeout=ClientTimeout(total=_HTTP_TIMEOUT_S)) as session,
-            session.post(f"{self.url}/api/issue", json=body, headers={API_KEY_HEADER: self._api_key}) as response,
+            session.post(f"{self.url}/api/issue", json=request, headers={API_KEY_HEADER: self._api_key}) as response,
         ):
-            if response.status != web.HTTPOk.status_code:
-                raise Missing(f"the authority's API answered {response.status}: see the server's log")
-            return IssueAnswer.parse(await response.read())
+            body = await response.read()
+            if response.status != HTTPStatus.OK:
+                refusal = ErrorAnswer.parse(body)
+                raise Refused(f"the authority's API issued no code: {refusal.error}", refusal.error_code)
+            return IssueAnswer.parse(body)
 
 
 async def _issuer_key(app: web.Application) -> str:
