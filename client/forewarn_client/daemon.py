@@ -97,7 +97,11 @@ async def _fetch_and_match(device: Device, timing: Timing) -> AsyncGenerator[Non
     clock = device.clock
     await clock.sleep_until(clock.monotonic() + timing.draw(timing.first_step_s))
     while True:
-        await fetch(device)
+        try:
+            await fetch(device)
+        except ForewarnError:
+            await judge(device)  # the files that were done before the fault may hold what the person must know today
+            raise
         await judge(device)
         yield
         await clock.sleep_until(clock.monotonic() + timing.draw(timing.fetch_gap_s))

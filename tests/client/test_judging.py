@@ -1,14 +1,18 @@
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from forewarn_client.alerts import active_alerts
+from forewarn_client.daemon import _fetch_and_match
 from forewarn_client.device import Device
 from forewarn_client.fetching import fetch
 from forewarn_client.forgetting import forget
 from forewarn_client.judging import judge
+from forewarn_client.timing import Timing
+from forewarn_protocol.errors import Missing
 from forewarn_protocol.keys import ReportType
 from forewarn_protocol.risk import Likelihood
 from forewarn_simulations.clocks import VirtualClock
@@ -187,3 +191,16 @@ async def test_a_single_identifier_is_marked_as_weaker_evidence_or_left_out_as_t
     await fetch(device)
     (alert,) = await judge(device)
     assert alert.weak
+
+
+async def test_what_was_fetched_before_the_network_failed_is_told_all_the_same(
+    device: Device, server: HonestServer
+) -> None:
+    await meet(device, CASE, YESTERDAY_S, 30)
+    server.put_export([confirmed(CASE)])
+    second = server.put_export([confirmed(key_of_day(YESTERDAY_S, 2))])
+    server.spoil(second, lambda: None, lambda: None)
+    async with aclosing(_fetch_and_match(device, Timing(first_step_s=(0, 0)))) as steps:
+        with pytest.raises(Missing):
+            await anext(steps)
+    assert [alert.day for alert in await active_alerts(device)] == [date(2025, 6, 15)]
