@@ -48,6 +48,25 @@ async def test_a_cancelled_write_leaves_nothing_and_the_next_gets_its_turn(
             assert (await connection.execute(select(audit))).all() == []
 
 
+@pytest.mark.parametrize("pause_s", [i * 0.002 for i in range(12)])
+async def test_a_write_cancelled_inside_a_statement_locks_nobody_out(
+    settings: ServerSettings, clock: HandClock, pause_s: float
+) -> None:
+    async with open_context(settings, clock) as context:
+
+        async def write() -> None:
+            async with context.registry.writing() as connection:
+                for _ in range(50):
+                    await connection.execute(insert(audit).values(ACT).returning(audit.c.id))
+
+        task = asyncio.create_task(write())
+        await asyncio.sleep(pause_s)  # somewhere inside; where exactly does not matter
+        task.cancel()
+        await asyncio.wait((task,))  # the task stays alive, and with it whatever its traceback holds
+        async with context.registry.writing() as connection:
+            assert len((await connection.execute(select(audit))).all()) in {0, 50}
+
+
 async def test_a_read_sees_one_moment(settings: ServerSettings, clock: HandClock) -> None:
     async with open_context(settings, clock) as context, context.registry.reading() as before:
         assert (await before.execute(select(audit))).all() == []
