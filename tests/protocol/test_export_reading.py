@@ -221,6 +221,8 @@ def test_unknown_fields_and_known_ones_of_another_type_are_skipped(unknown: byte
         bytes_field(6, bytes(5000)),
         bytes_field(3, b"\xff\xfe"),
         bytes_field(3, b"\x1b[2J"),
+        bytes_field(3, b"x" * 201),
+        bytes_field(6, bytes_field(4, b"x" * 201)),
         bytes_field(6, b"\xff"),
         bytes_field(6, bytes_field(4, b"\xff")),
         varint(2 << 3 | 1) + struct.pack("<Q", 1_620_003_600_000),

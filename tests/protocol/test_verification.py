@@ -1,3 +1,4 @@
+import hmac
 import json
 from base64 import b64decode
 from datetime import date
@@ -72,8 +73,10 @@ def test_the_published_hmac_without_risk_comes_out_and_counts_only_if_every_risk
 
 def test_the_hmac_sorts_by_the_text_of_the_keys() -> None:
     # As text "/" comes before "A"; as bytes it is the other way round.
-    slash, letter = published("////////////////////////"[:22] + "=="), published("AAAAAAAAAAAAAAAAAAAAAA==")
-    assert tekmac([slash, letter], HMAC_KEY) == tekmac([letter, slash], HMAC_KEY)
+    slash, letter = published(base64_text(b"\xff" * 16)), published(base64_text(bytes(16)))
+    expected = hmac.digest(HMAC_KEY, f"{slash.key}.1.144.0,{letter.key}.1.144.0".encode(), "sha256")
+    assert tekmac([slash, letter], HMAC_KEY) == expected
+    assert tekmac([letter, slash], HMAC_KEY) == expected
 
 
 @pytest.mark.parametrize(

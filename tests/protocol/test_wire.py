@@ -4,6 +4,7 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from forewarn_protocol.errors import BadInput, BadMessage
 from forewarn_protocol.publishing import PublishAnswer
@@ -70,6 +71,12 @@ def test_no_error_and_no_repr_repeats_what_was_sent() -> None:
     # Positive control: the body does hold it.
     assert secret.encode() in verify_body(nonce=secret)
     assert CODE not in repr(VerifyRequest.parse(verify_body()))
+
+
+def test_a_mistake_of_our_own_repeats_no_value_either() -> None:
+    with pytest.raises(ValidationError) as caught:
+        VerifyRequest(code=CODE * 9)
+    assert CODE not in str(caught.value)
 
 
 @pytest.mark.parametrize("text", ["", "AAA", "AAAA\n", " AAAA", "AA-_", "AB==", "A===", "AAAA=", "é", 7, None])
