@@ -51,7 +51,8 @@ async def _keep_running(job: Job, context: Context) -> None:
             await job.run(context)
         except (ForewarnError, OSError, DBAPIError) as error:
             # A full disk or a busy database heals; anything else is a defect and must end the server.
-            _log.error("job failed, starts again", job=job.name, error=type(error).__name__, wait_s=_RESTART_S)
+            reason = error.message if isinstance(error, ForewarnError) else type(error).__name__
+            _log.error("job failed, starts again", job=job.name, reason=reason, wait_s=_RESTART_S)
             await context.clock.sleep_until(context.clock.monotonic() + _RESTART_S)
         else:
             return
