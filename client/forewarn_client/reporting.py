@@ -62,12 +62,12 @@ async def report(
     last = await device.database.read(report_state.load, device.vault)
     if last is not None and last.code == errand.code and last.done:
         return Outcome.ALREADY
-    offer = await device.database.read(errand.offer, last)
-    errand.demand_possible(offer, last)
-    if not consent(offer):
-        return Outcome.DECLINED
-    state = await device.database.write(report_state.begin, device.vault, errand.code, day_of(now))
     async with connect(device.settings.server, device.clock) as connection:
+        offer = await device.database.read(errand.offer, last)
+        errand.demand_possible(offer, last)
+        if not consent(offer):
+            return Outcome.DECLINED
+        state = await device.database.write(report_state.begin, device.vault, errand.code, day_of(now))
         try:
             state = await errand.verified(connection, state)
             if state.done:  # by another command on this device, meanwhile

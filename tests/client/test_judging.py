@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from forewarn_client.alerts import active_alerts
+from forewarn_client.alerts import active_alerts, keep_and_tell
 from forewarn_client.daemon import _fetch_and_match
 from forewarn_client.device import Device
 from forewarn_client.fetching import fetch
@@ -18,7 +18,7 @@ from forewarn_protocol.risk import Likelihood
 from forewarn_simulations.clocks import VirtualClock
 from tests.client.conftest import NOON_S
 from tests.client.honest_server import DAY_S, HonestServer, serving
-from tests.client.meetings import confirmed, key_of_day, meet, phone
+from tests.client.meetings import confirmed, key_of_day, meet, phone, stored_matches
 
 YESTERDAY_S = NOON_S - DAY_S
 CASE = key_of_day(YESTERDAY_S, 1)
@@ -204,3 +204,18 @@ async def test_what_was_fetched_before_the_network_failed_is_told_all_the_same(
         with pytest.raises(Missing):
             await anext(steps)
     assert [alert.day for alert in await active_alerts(device)] == [date(2025, 6, 15)]
+
+
+async def test_a_day_whose_key_is_destroyed_is_forgotten_before_its_rows_are(
+    device: Device, server: HonestServer
+) -> None:
+    await meet(device, CASE, YESTERDAY_S, 30)
+    server.put_export([confirmed(CASE)])
+    await fetch(device)
+    (alert,) = await judge(device)
+    await device.database.write(device.vault.forget_before, date(2025, 6, 16))
+    assert await stored_matches(device) == set()
+    assert await active_alerts(device) == []
+    # Judged a moment before, told a moment after: it does not bring the day back.
+    assert await device.database.write(keep_and_tell, device.vault, [alert]) == []
+    assert await active_alerts(device) == []

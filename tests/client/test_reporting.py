@@ -435,9 +435,22 @@ async def test_when_all_is_sent_nothing_is_kept_that_could_send_it_again(device:
     assert CODE not in repr(state)
 
 
+@pytest.mark.usefixtures("device")
+async def test_without_a_server_nobody_is_asked_for_consent(
+    server: HonestServer, tmp_path: Path, clock: VirtualClock
+) -> None:
+    async with phone(server, tmp_path / "phone", clock, server=None) as lonely:
+        with pytest.raises(Missing, match="no server is set"):
+            await report(lonely, CODE, consent=lambda _: pytest.fail("asked"))
+    assert server.asked == []
+
+
 async def test_a_report_is_forgotten_with_its_day(device: Device, clock: VirtualClock) -> None:
     await report(device, CODE, consent=yes)
     clock.jump(15 * DAY_S)
+    # A forgetting that was cut off after the day's key was destroyed counts already.
+    await device.database.write(device.vault.forget_before, TODAY + timedelta(days=1))
+    assert await device.database.read(report_state.load, device.vault) is None
     assert await forget(device)
     assert await device.database.read(report_state.load, device.vault) is None
 
