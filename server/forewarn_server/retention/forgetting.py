@@ -51,9 +51,10 @@ def exposure_rules(settings: ServerSettings, now_s: int) -> tuple[Due, ...]:
     """Return what is due in the anonymous zone."""
     sealed_until_s = now_s - settings.key_retention_days * DAY_S
     old_batches = select(batches.c.number).where(batches.c.end_s <= sealed_until_s)
-    # A key of a batch goes with its file. One that was never sealed, or was withheld, goes when it is older than what
-    # a publish accepts: no device could match it any more.
-    too_old = (keys.c.rolling_start + keys.c.rolling_period) * INTERVAL_S <= now_s - MAX_AGE_INTERVALS * INTERVAL_S
+    # A key of a batch goes with its file. One that was never sealed, or was withheld, goes two days after it is older
+    # than what a publish accepts: no device could match it, and whatever it waited for is long over.
+    too_old_s = now_s - MAX_AGE_INTERVALS * INTERVAL_S - 2 * DAY_S
+    too_old = (keys.c.rolling_start + keys.c.rolling_period) * INTERVAL_S <= too_old_s
     return (
         Due(
             keys,

@@ -1,8 +1,9 @@
 """How a database is opened: durable commits, deleted rows overwritten, and one writer at a time."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Final, Self
 
@@ -24,6 +25,7 @@ _PRAGMAS: Final = (
     "PRAGMA foreign_keys = ON",
 )
 _WRITES: Final = "forewarn_writes"
+_OVERWRITE_WAIT_S: Final = 1.0
 
 
 class Database:
@@ -61,20 +63,28 @@ class Database:
 
         Deleted rows are overwritten at once (secure_delete), but their old pages stay in the log until it is truncated.
         """
-        async with self._turn, self._engine.connect() as connection:
-            raw = (await connection.get_raw_connection()).driver_connection
-            if raw is None:
-                raise Missing("the database was closed: nothing was overwritten")
-            # In memory: a temporary file in some shared folder would hold what is being forgotten.
-            await raw.execute("PRAGMA temp_store = MEMORY")
-            await raw.execute("VACUUM")
-            async with raw.execute("PRAGMA wal_checkpoint(TRUNCATE)") as cursor:
-                busy, _, _ = await cursor.fetchone()
-        return bool(busy == 0)
+        async with self._turn:
+            return await asyncio.to_thread(_overwrite_deleted, str(self._engine.url.database))
 
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+def _overwrite_deleted(path: str) -> bool:
+    # A connection of its own: it must not wait as long as others do, for publishes wait behind it.
+    with closing(sqlite3.connect(path, isolation_level=None, timeout=_OVERWRITE_WAIT_S)) as connection:
+        try:
+            # In memory: a temporary file in some shared folder would hold what is being forgotten.
+            connection.execute("PRAGMA temp_store = MEMORY")
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("VACUUM")
+            (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise Missing(f"deleted rows cannot be overwritten ({error}): free disk space") from error
+            return False
+    return bool(busy == 0)
 
 
 @contextmanager

@@ -1,0 +1,185 @@
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import Table, func, select, update
+
+from forewarn_server.exports.sealing import exports_folder, seal
+from forewarn_server.retention.forgetting import DAY_S, exposure_rules, forget, registry_rules
+from forewarn_server.store.exposure_tables import batches, codes, keys, publishes, tokens
+from forewarn_server.store.registry_tables import audit, issued
+from tests.server.published_files import exports_of, index_of, texts_in, texts_of, until
+from tests.server.reporting_phone import Phone, published
+from tests.server.running_server import RunningServer
+
+HOUR_S = 3_600
+
+
+async def rows_in(server: RunningServer, table: Table) -> int:
+    database = server.context.registry if table in {audit, issued} else server.context.exposure
+    async with database.reading() as connection:
+        return await connection.scalar(select(func.count()).select_from(table)) or 0
+
+
+async def seal_three_reports(server: RunningServer) -> set[str]:
+    reports = [Phone(server).past_keys() for _ in range(3)]
+    for sent in reports:
+        await published(server, sent)
+    await seal(server.context)
+    return texts_of(*reports)
+
+
+async def test_keys_and_their_file_stay_14_days_and_then_go_together(server: RunningServer) -> None:
+    await seal_three_reports(server)
+    (entry,) = (await index_of(server)).files
+    server.clock.advance(14 * DAY_S - 1)
+    await forget(server.context)
+    assert await rows_in(server, keys) == 1_000
+    assert [export.key_count for export in await exports_of(server)] == [1_000]
+    server.clock.advance(1)
+    forgotten = await forget(server.context)
+    assert (forgotten.rows["keys"], forgotten.rows["batches"], forgotten.files) == (1_000, 1, 1)
+    assert await rows_in(server, keys) == await rows_in(server, batches) == 0
+    assert (await index_of(server)).files == ()
+    assert (await server.send("GET", f"/exports/vn/{entry.path}")).status == 404
+    assert entry.path not in (await server.send("GET", "/exports/vn/index.txt")).body.decode()
+
+
+async def test_a_younger_file_stays_when_an_older_one_goes(server: RunningServer) -> None:
+    await seal_three_reports(server)
+    server.clock.advance(3 * DAY_S)
+    younger = await seal_three_reports(server)
+    server.clock.advance(11 * DAY_S)
+    await forget(server.context)
+    (export,) = await exports_of(server)
+    assert younger <= set(texts_in(export))
+    assert await rows_in(server, keys) == 1_000
+
+
+async def test_a_file_that_a_stopped_run_left_behind_is_deleted_by_the_next(server: RunningServer) -> None:
+    await seal_three_reports(server)
+    left_over = exports_folder(server.context.settings) / "1-2-00009.zip"
+    left_over.write_bytes(b"an export whose rows are gone")
+    assert (await forget(server.context)).files == 1
+    assert not left_over.exists()
+    assert len(await exports_of(server)) == 1
+
+
+async def test_keys_that_wait_for_their_embargo_or_for_others_are_not_forgotten(server: RunningServer) -> None:
+    await published(server)
+    server.clock.advance(DAY_S)
+    await forget(server.context)
+    assert await rows_in(server, keys) >= 3
+
+
+async def test_keys_that_were_withheld_are_forgotten_when_no_device_could_match_them(server: RunningServer) -> None:
+    sent = Phone(server).past_keys(1)
+    token = (await published(server, sent, issue={"testType": "likely"}))["revisionToken"]
+    await published(server, sent, issue={"testType": "negative"}, revisionToken=token)
+    server.clock.advance(15 * DAY_S)
+    await forget(server.context)
+    assert await rows_in(server, keys) == 1
+    server.clock.advance(2 * DAY_S)
+    await forget(server.context)
+    assert await rows_in(server, keys) == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "lives_s"),
+    [(codes, 4 * DAY_S), (tokens, DAY_S), (publishes, DAY_S + 2 * HOUR_S), (issued, 30 * DAY_S), (audit, 365 * DAY_S)],
+    ids=lambda value: value.name if isinstance(value, Table) else "",
+)
+async def test_each_row_is_forgotten_when_it_is_due_and_not_before(
+    server: RunningServer, table: Table, lives_s: int
+) -> None:
+    await published(server)
+    before = await rows_in(server, table)
+    assert before
+    # Whole days and hours are the grain of some of them.
+    server.clock.advance(lives_s - DAY_S // 2 - 1 if table is issued else lives_s - 1)
+    await forget(server.context)
+    assert await rows_in(server, table) == before
+    server.clock.advance(DAY_S)
+    await forget(server.context)
+    assert await rows_in(server, table) == 0
+
+
+async def test_every_rule_of_forgetting_has_a_reason_and_every_table_with_citizens_data_a_rule(
+    server: RunningServer,
+) -> None:
+    rules = [*exposure_rules(server.context.settings, 0), *registry_rules(server.context.settings, 0)]
+    assert all(rule.reason for rule in rules)
+    assert {rule.table for rule in rules} == {keys, batches, codes, tokens, publishes, issued, audit}
+
+
+def bytes_on_disk(server: RunningServer) -> bytes:
+    folder = server.context.settings.data
+    return b"".join(path.read_bytes() for path in sorted(folder.glob("exposure.db*")))
+
+
+async def test_a_forgotten_key_is_in_no_byte_of_the_database_files(server: RunningServer) -> None:
+    await seal_three_reports(server)
+    async with server.context.exposure.reading() as connection:
+        stored = [row.key for row in (await connection.execute(select(keys.c.key))).all()]
+    # First find them, or the search would prove nothing.
+    assert all(key in bytes_on_disk(server) for key in stored[:50])
+    server.clock.advance(14 * DAY_S)
+    assert (await forget(server.context)).overwritten
+    on_disk = bytes_on_disk(server)
+    assert not [key for key in stored if key in on_disk]
+
+
+async def test_a_reader_in_the_way_is_told_and_the_next_run_finishes(server: RunningServer) -> None:
+    await seal_three_reports(server)
+    server.clock.advance(14 * DAY_S)
+    async with server.context.exposure.reading() as connection:
+        await connection.execute(select(keys).limit(1))
+        assert not (await forget(server.context)).overwritten
+    assert (await forget(server.context)).overwritten
+
+
+async def test_the_running_server_forgets_daily_by_itself(server: RunningServer) -> None:
+    await seal_three_reports(server)
+    server.clock.advance(14 * DAY_S)
+
+    async def is_forgotten() -> bool:
+        server.clock.advance(HOUR_S)
+        return await rows_in(server, keys) == 0
+
+    await until(is_forgotten)
+
+
+async def test_forgetting_twice_at_once_and_beside_a_seal_does_no_harm(server: RunningServer) -> None:
+    await seal_three_reports(server)
+    server.clock.advance(14 * DAY_S)
+    sent = [Phone(server).past_keys() for _ in range(3)]
+    for each in sent:
+        await published(server, each)
+    await asyncio.gather(forget(server.context), seal(server.context), forget(server.context))
+    await seal(server.context)
+    (export,) = await exports_of(server)
+    assert texts_of(*sent) <= set(texts_in(export))
+
+
+async def test_a_key_just_accepted_at_the_limit_of_age_is_sealed_before_it_could_be_forgotten(
+    server: RunningServer,
+) -> None:
+    phone = Phone(server)
+    oldest: list[dict[str, Any]] = [
+        {"key": "AAECAwQFBgcICQoLDA0ODw==", "rollingStartNumber": phone.now - 16 * 144, "rollingPeriod": 144}
+    ]
+    await published(server, oldest)
+    for _ in range(7):
+        await forget(server.context)
+        await seal(server.context)
+        server.clock.advance(HOUR_S)
+    found = [text for export in await exports_of(server) for text in texts_in(export)]
+    assert texts_of(oldest) <= set(found)
+
+
+async def test_forgetting_what_is_not_there_does_nothing(server: RunningServer) -> None:
+    forgotten = await forget(server.context)
+    assert set(forgotten.rows.values()) == {0}
+    async with server.context.exposure.writing() as connection:
+        await connection.execute(update(keys).values(releasable_s=None))
+    assert (await forget(server.context)).overwritten
