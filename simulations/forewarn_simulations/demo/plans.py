@@ -26,8 +26,8 @@ from forewarn_simulations.pictures.svg import (
 )
 from forewarn_simulations.radio_model import Placement
 
-NEAR_M: Final = 3.3
-"""Half the width of the near plan: all within 3 m of the F0 are on it."""
+NEAR_M: Final = 3.6
+"""Half the width of the near plan: all within 3 m of the F0 are on it, and the tables they sit at."""
 _FAR_WIDTH_M: Final = 26.0
 
 

@@ -2,17 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from forewarn_client.timing import Timing
-from forewarn_simulations import radio_model as radio
 from forewarn_simulations.demo import charts, plans
 from forewarn_simulations.demo.outcome import Outcome, PersonOutcome
+from forewarn_simulations.demo.parameters import parameters
 from forewarn_simulations.demo.people import Role
 from forewarn_simulations.demo.times import EPOCH, local_time
 
@@ -71,7 +69,7 @@ def render(outcome: Outcome) -> str:
         alert_owner=next((one.person.name for one in outcome.people if one.alert is not None), ""),
         pictures={name: Markup(svg) for name, svg in _pictures(outcome).items()},  # noqa: S704 - our own SVG
         minutes_rule=outcome.configuration.risk.minutes,
-        parameters=_parameters(outcome),
+        parameters=parameters(outcome),
     )
 
 
@@ -98,7 +96,7 @@ def _row(one: PersonOutcome) -> Row:
         expected=_EXPECTED[one.person.role],
         result=_result(one),
         css="wrong" if one.missed or one.false_alert else "warned" if one.warned else "clear",
-        heard=f"in {scans} scans, mean loss {mean_db:.0f} dB" if scans else "never",
+        heard=f"in {scans} {'scan' if scans == 1 else 'scans'}, mean loss {mean_db:.0f} dB" if scans else "never",
         reason=f"{one.verdict.reason}." if one.verdict else "No identifier of the F0 was ever heard.",
     )
 
@@ -109,63 +107,3 @@ def _result(one: PersonOutcome) -> str:
     if one.false_alert:
         return "wrongly warned"
     return "warned" if one.warned else "not warned"
-
-
-def _parameters(outcome: Outcome) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return the parameters of the run in groups, each with its unit."""
-    timing, rule = Timing(), outcome.configuration.risk.minutes
-    model = rule.proximity
-
-    def span(bounds: tuple[float, float], unit: str, scale: float = 1.0) -> str:
-        return f"{bounds[0] / scale:g} to {bounds[1] / scale:g} {unit}"
-
-    memory = span(radio.SHADOWING_CORRELATION_S, "s")
-    return [
-        (
-            "This run",
-            [
-                ("seed", str(outcome.seed)),
-                ("phones", str(len(outcome.layout.people))),
-                ("simulated time", f"{max(outcome.loop.fetched_s.values(), default=0.0) / 3600:.1f} h"),
-                ("real time", f"{outcome.seconds:.1f} s"),
-                ("Forewarn", version("forewarn")),
-            ],
-        ),
-        (
-            "Radio (the noise has no switch)",
-            [
-                ("path loss at 1 m", f"{radio.PATH_LOSS_AT_1_M_DB:g} dB"),
-                ("exponent, lunch area and bus", f"{radio.OPEN_AREA.exponent:g} and {radio.VEHICLE.exponent:g}"),
-                ("transmit power", f"{radio.TX_POWER_MEAN_DBM:g} dBm, sd {radio.TX_POWER_SD_DB:g} dB"),
-                ("RSSI offset", f"{radio.RSSI_OFFSET_MEAN_DB:g} dB, sd {radio.RSSI_OFFSET_SD_DB:g} dB"),
-                ("calibration (high confidence)", f"off by sd {radio.CALIBRATION_SD_DB:g} dB at each end"),
-                ("own body, drawn per seat", f"{radio.OWN_BODY_MEAN_DB:g} dB, sd {radio.OWN_BODY_SD_DB:g} dB"),
-                ("another body in the way", span(radio.OTHER_BODY_DB, "dB")),
-                (
-                    "shadowing",
-                    f"sd {radio.OPEN_AREA.shadowing_sd_db:g} and {radio.VEHICLE.shadowing_sd_db:g} dB over {memory}",
-                ),
-                ("fading", f"Rician, K {radio.RICIAN_K_DB:g} dB; Rayleigh when blocked; 3 channels"),
-            ],
-        ),
-        (
-            "Phones",
-            [
-                ("scan window", f"{timing.scan_window_s:g} s every {span(timing.scan_gap_s, 's')}"),
-                ("new identifier every", span(timing.rotation_s, "min", 60)),
-                ("advertising interval", span(timing.advertise_interval_s, "ms", 0.001)),
-                ("downloads every", span(timing.fetch_gap_s, "h", 3600)),
-            ],
-        ),
-        (
-            "The authority's rule (signed configuration)",
-            [
-                ("rule", outcome.configuration.risk.rule.value),
-                ("alert from", f"{rule.alert_minutes:g} expected minutes a day"),
-                ("counts from a chance of", f"{rule.least_probability:.0%}"),
-                ("loss at 1 m, bodies included", f"{model.path_loss_1m_db:g} dB"),
-                ("even chance of 2 m at", f"{model.path_loss_1m_db + model.boundary_db:g} dB"),
-                ("keys in the file, padding included", str(outcome.file_keys)),
-            ],
-        ),
-    ]

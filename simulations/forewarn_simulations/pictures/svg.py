@@ -79,5 +79,5 @@ def inline_svg(drawn: Figure, name: str, alt: str) -> str:
     width, height = (round(72 * inches, 2) for inches in drawn.get_size_inches())
     described = html.escape(alt, quote=True)
     # What is wider than a phone keeps its size and scrolls, else its text could not be read.
-    least = f' style="min-width: {width:g}px"' if width > 72 * PHONE_WIDTH_IN else ""
+    least = f' style="min-width: {width:g}px"' if drawn.get_figwidth() > PHONE_WIDTH_IN else ""
     return f'<svg viewBox="0 0 {width:g} {height:g}"{least} role="img" aria-label="{described}">{body}'
