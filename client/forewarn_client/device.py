@@ -1,5 +1,6 @@
 """Everything one device knows, opened together: settings, clock, diary, own keys, what the jobs last did."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from forewarn_client.diary.database import Database
 from forewarn_client.diary.store import Diary
 from forewarn_client.diary.vault import Vault
 from forewarn_client.keyring import Keyring
+from forewarn_protocol.errors import Missing
 from forewarn_shell.clock import Clock
 
 DATABASE_FILE: Final = "diary.db"
@@ -35,12 +37,18 @@ class Device:
         """Open the device in `settings.data`, making folder, key and database where there are none.
 
         Raises:
-            Missing: folder or files can't be used, or a newer Forewarn wrote them.
+            Missing: folder or files can't be used, the device key is gone, or a newer Forewarn wrote the diary.
             BadInput: the files are damaged.
         """
         database = await Database.open(settings.data / DATABASE_FILE)
         try:
-            vault = Vault.open(settings.data / DEVICE_KEY_FILE)
+            key_file = settings.data / DEVICE_KEY_FILE
+            if not key_file.exists() and await database.read(_holds_day_keys):
+                # A new key in its place would hide that the old one is gone, and could not read what it wrapped.
+                raise Missing(
+                    f"{key_file} is gone, and the diary is sealed with it: bring it back, or erase to start anew"
+                )
+            vault = Vault.open(key_file)
             yield cls(
                 settings=settings,
                 clock=clock,
@@ -52,3 +60,7 @@ class Device:
             )
         finally:
             await database.close()
+
+
+def _holds_day_keys(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM day_keys LIMIT 1").fetchone() is not None

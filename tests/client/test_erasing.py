@@ -51,9 +51,10 @@ async def test_a_break_in_the_middle_has_destroyed_the_key_already(
         erase(settings.data)
     assert not (settings.data / DEVICE_KEY_FILE).exists()
     assert (settings.data / DATABASE_FILE).exists()
-    async with Device.open(settings, clock) as device:
-        with pytest.raises(Missing, match="another device key"):
-            await device.diary.sightings(date(2025, 1, 1))
+    with pytest.raises(Missing, match="is gone, and the diary is sealed with it"):
+        async with Device.open(settings, clock):
+            pass
+    assert not (settings.data / DEVICE_KEY_FILE).exists()
     monkeypatch.undo()
     assert erase(settings.data)
     assert [path.name for path in settings.data.iterdir()] == [SETTINGS_FILE]

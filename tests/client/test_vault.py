@@ -109,6 +109,12 @@ async def test_two_commands_that_start_at_once_agree_on_the_device_key(tmp_path:
     connection.close()
 
 
+def test_a_folder_that_cannot_hold_a_device_key_is_told_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Missing, match="give another --data"):
+        Vault.open(tmp_path / "file" / "device.key")
+
+
 @pytest.mark.parametrize("content", [b"", bytes(31), bytes(33), bytes(5000)])
 def test_a_file_that_is_no_device_key_is_told_in_one_line(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "device.key"
