@@ -43,21 +43,32 @@ class ClientSettings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True)
 
-    data: Path = Field(default_factory=default_data_folder, description="a folder")
-    server: str | None = Field(None, max_length=500, description="the server's address, as in https://example.org")
-    public_key: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), max_length=8, description="feed keys, base64 of a DER SubjectPublicKeyInfo"
+    data: Path = Field(default_factory=default_data_folder, description="folder of diary, device key and settings.toml")
+    server: str | None = Field(
+        None, max_length=500, description="address of the health authority's server, as in https://example.org"
     )
-    region: str = Field("vn", pattern=r"^[A-Za-z0-9_-]{1,16}$", description="a region such as vn")
-    language: Literal["vi", "en"] = Field("vi", description="vi or en")
-    radio: Literal["loopback", "bluez", "hci"] = Field("loopback", description="loopback, bluez or hci")
-    service_uuid: int = Field(0xFD6F, ge=0, le=0xFFFF, description="a 16-bit UUID, 0..65535")
-    tx_power_dbm: int = Field(-20, ge=-50, le=20, description="dBm, a whole number -50..20")
-    confidence: int = Field(0, ge=0, le=3, description="0 none, 1 low, 2 medium, 3 high")
-    receiver_correction_db: float = Field(0.0, ge=-40, le=40, allow_inf_nan=False, description="dB, a number -40..40")
-    maximum_sightings_per_window: int = Field(4000, ge=100, le=20_000, description="sightings, 100..20000")
-    retention_days: int = Field(14, ge=14, le=21, description="days, 14..21")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
+    public_key: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), max_length=8, description="feed keys that are trusted, at most 8: base64 of a DER SubjectPublicKeyInfo"
+    )
+    region: str = Field("vn", pattern=r"^[A-Za-z0-9_-]{1,16}$", description="region whose keys are fetched, such as vn")
+    language: Literal["vi", "en"] = Field("vi", description="language of alerts: vi or en")
+    radio: Literal["loopback", "bluez", "hci"] = Field("loopback", description="radio to use: loopback, bluez or hci")
+    service_uuid: int = Field(0xFD6F, ge=0, le=0xFFFF, description="16-bit UUID of the service data, 0..65535")
+    tx_power_dbm: int = Field(
+        -20, ge=-50, le=20, description="transmit power written into the metadata, whole dBm, -50..20"
+    )
+    confidence: int = Field(
+        0, ge=0, le=3, description="how well that power is calibrated: 0 none, 1 low, 2 medium, 3 high"
+    )
+    receiver_correction_db: float = Field(
+        0.0, ge=-40, le=40, allow_inf_nan=False, description="correction added to each RSSI, dB, -40..40"
+    )
+    maximum_sightings_per_window: int = Field(
+        4000, ge=100, le=20_000, description="sightings kept of a scan window, the strongest first, 100..20000"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="least log lines written: debug, info, warning or error"
+    )
 
     @field_validator("server")
     @classmethod
@@ -135,4 +146,4 @@ def _sentence(error: ErrorDetails) -> str:
     if field is None:
         return f"{name} is no setting: remove it (the settings are {', '.join(ClientSettings.model_fields)})"
     problem = error["msg"].removeprefix("Value error, ")
-    return f"the setting {name} is wrong ({problem}): give {field.description}"
+    return f"the setting {name} is wrong ({problem}); wanted: {field.description}"

@@ -2,6 +2,7 @@
 
 import sqlite3
 from datetime import date, timedelta
+from typing import Final
 
 from forewarn_client.board import FORGETTING_OVERDUE_SINCE, note, read_all
 from forewarn_client.device import Device
@@ -9,9 +10,12 @@ from forewarn_client.diary.schema import DAILY_TABLES
 from forewarn_client.diary.vault import Vault, day_number
 from forewarn_protocol.intervals import day_at
 
+KEPT_DAYS: Final = 14
+"""Whole UTC days before today. Keys are published for 14 days: an older sighting can match nothing any more."""
+
 
 async def forget(device: Device) -> bool:
-    """Forget every UTC day more than `retention_days` ago; return whether nothing of them is left in the files.
+    """Forget every UTC day more than 14 days ago; return whether nothing of them is left in the files.
 
     False: the pages could not be wiped while another process still read them; the next call tries again.
     """
@@ -30,7 +34,7 @@ async def forget(device: Device) -> bool:
 
 def first_kept_day(device: Device) -> date:
     """Return the oldest UTC day that is not to be forgotten yet."""
-    return day_at(device.clock.utc()) - timedelta(days=device.settings.retention_days)
+    return day_at(device.clock.utc()) - timedelta(days=KEPT_DAYS)
 
 
 def _is_due(connection: sqlite3.Connection, first_kept: date) -> bool:

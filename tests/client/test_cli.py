@@ -152,7 +152,7 @@ def short_key(data: Path) -> None:
         (newer, ["status"], 3, "newer Forewarn"),
         (damaged, ["check"], 2, "is no diary"),
         (short_key, ["run"], 2, "is no device key"),
-        (wrong_unit, ["run"], 2, "give dBm, a whole number -50..20"),
+        (wrong_unit, ["run"], 2, "wanted: transmit power written into the metadata, whole dBm, -50..20"),
         (wrong_unit, ["erase", "--yes"], 2, "tx_power_dbm"),
         (other_radio, ["run"], 3, 'no radio "bluez" yet: set radio = "loopback"'),
     ],
@@ -173,7 +173,11 @@ def test_harm_to_a_device_is_one_line_and_changes_nothing(
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["--server", "example.org", "run"], 2, "give the server's address, as in https://example.org"),
+        (
+            ["--server", "example.org", "run"],
+            2,
+            "wanted: address of the health authority's server, as in https://example.org",
+        ),
         (["--server", "ftp://example.org", "status"], 2, "server"),
         (["--public-key", "AAAA", "run"], 2, "DER SubjectPublicKeyInfo"),
         (["--nothing", "run"], 2, "--nothing"),
