@@ -5,16 +5,8 @@ from hypothesis import strategies as st
 
 from forewarn_protocol.intervals import INTERVAL_S, Interval
 from forewarn_protocol.keys import TemporaryExposureKey
-from forewarn_server.exports.planning import (
-    HOUR_S,
-    FilePlan,
-    SealingRules,
-    Waiting,
-    due,
-    files,
-    hour_of,
-    releasable_s,
-)
+from forewarn_server.exports.planning import FilePlan, SealingRules, Waiting, due, files, releasable_s
+from forewarn_server.hours import HOUR_S, hour_of
 from tests.server.hand_clock import NOON
 
 RULES = SealingRules(

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from forewarn_protocol.intervals import Interval
 from forewarn_protocol.keys import DiagnosisKey, ReportType, TemporaryExposureKey
 from forewarn_server.exports.padding import COPIED, padding_keys
-from forewarn_server.exports.planning import HOUR_S, FilePlan, SealingRules, Waiting, due, files, hour_of
+from forewarn_server.exports.planning import FilePlan, SealingRules, Waiting, due, files
+from forewarn_server.hours import HOUR_S, hour_of
 from forewarn_server.store.engine import Database
 from forewarn_server.store.exposure_tables import batches, keys
 
@@ -64,29 +65,17 @@ async def claim(database: Database, rules: SealingRules, now_s: int) -> list[Bat
         found = await waiting(connection, now_s)
         if not due(found, rules, now_s):
             return []
-        end_s = hour_of(now_s)
-        last_end_s = await connection.scalar(select(func.max(batches.c.end_s)))
-        # The span that the file's header claims; it must not be empty where a second seal falls into one hour.
-        start_s = end_s - HOUR_S if last_end_s is None or last_end_s >= end_s else last_end_s
+        start_s, end_s = await _span(connection, now_s)
         plans = files(found.keys, found.revised_keys, rules)
         claimed = []
         for place, plan in enumerate(plans, 1):
-            row = {
-                "start_s": start_s,
-                "end_s": end_s,
-                "place": place,
-                "places": len(plans),
-                "keys": plan.keys + plan.padding + (found.revised_keys if place == 1 else 0),
-            }
-            result = await connection.execute(insert(batches).values(row).returning(*batches.c))
-            batch = Batch(**result.one()._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as mapping
+            # All revised keys stand in the first file.
+            revised = found.revised_keys if place == 1 else 0
+            row = {"start_s": start_s, "end_s": end_s, "place": place, "places": len(plans)}
+            batch = await _new_batch(connection, {**row, "keys": plan.keys + plan.padding + revised})
             await _claim_fresh(connection, batch, plan, now_s)
-            if place == 1:
-                await connection.execute(
-                    update(keys)
-                    .where(_revised(now_s))
-                    .values(revised_batch_number=batch.number, revised_since_s=None, report_group=None)
-                )
+            if revised:
+                await _claim_revised(connection, batch, now_s)
             claimed.append(batch)
         return claimed
 
@@ -134,9 +123,6 @@ class PackedKeys:
             tek = TemporaryExposureKey(key, Interval(start), period)
             yield DiagnosisKey(tek, ReportType(report_type), None if onset == self._NONE else onset, risk)
 
-    def __len__(self) -> int:
-        return len(self._data) // self._RECORD.size
-
 
 async def keys_of(database: Database, batch: Batch) -> PackedKeys:
     """Read the fresh keys of a batch, sorted by key bytes."""
@@ -157,6 +143,18 @@ def _revised(now_s: int) -> ColumnElement[bool]:
     return keys.c.revised_since_s <= now_s
 
 
+async def _span(connection: AsyncConnection, now_s: int) -> tuple[int, int]:
+    # What the files' headers claim; it must not be empty where a second seal falls into one hour.
+    end_s = hour_of(now_s)
+    last_end_s = await connection.scalar(select(func.max(batches.c.end_s)))
+    return (end_s - HOUR_S if last_end_s is None or last_end_s >= end_s else last_end_s), end_s
+
+
+async def _new_batch(connection: AsyncConnection, row: dict[str, int]) -> Batch:
+    result = await connection.execute(insert(batches).values(row).returning(*batches.c))
+    return Batch(**result.mappings().one())
+
+
 async def _claim_fresh(connection: AsyncConnection, batch: Batch, plan: FilePlan, now_s: int) -> None:
     # The keys of one file are a range of the sorted keys: they are random, so the range says nothing.
     last = await connection.scalar(
@@ -174,6 +172,14 @@ async def _claim_fresh(connection: AsyncConnection, batch: Batch, plan: FilePlan
         real = (await connection.execute(select(*copied).where(keys.c.batch_number == batch.number))).all()
         rows = [{**row, "batch_number": batch.number} for row in padding_keys(real, plan.padding)]
         await connection.execute(insert(keys), rows)
+
+
+async def _claim_revised(connection: AsyncConnection, batch: Batch, now_s: int) -> None:
+    await connection.execute(
+        update(keys)
+        .where(_revised(now_s))
+        .values(revised_batch_number=batch.number, revised_since_s=None, report_group=None)
+    )
 
 
 async def _batches(database: Database, condition: ColumnElement[bool]) -> list[Batch]:

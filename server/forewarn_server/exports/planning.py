@@ -5,12 +5,10 @@ cannot tell how many people reported (padding), and one person's keys seldom sta
 """
 
 from dataclasses import dataclass
-from typing import Final
 
 from forewarn_protocol.intervals import INTERVAL_S
 from forewarn_protocol.keys import TemporaryExposureKey
-
-HOUR_S: Final = 3_600
+from forewarn_server.hours import hour_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +38,6 @@ class FilePlan:
 
     keys: int
     padding: int
-
-
-def hour_of(time_s: float) -> int:
-    """Return the start of the hour: the only time that is kept or published of an upload or a seal."""
-    return int(time_s // HOUR_S) * HOUR_S
 
 
 def releasable_s(tek: TemporaryExposureKey, received_s: int, embargo_s: int) -> int:

@@ -23,7 +23,8 @@ from forewarn_server.config import ServerSettings
 from forewarn_server.context import Context
 from forewarn_server.exports import batches
 from forewarn_server.exports.batches import Batch, PackedKeys
-from forewarn_server.exports.planning import HOUR_S, SealingRules
+from forewarn_server.exports.planning import SealingRules
+from forewarn_server.hours import HOUR_S
 from forewarn_server.logs import logger
 from forewarn_server.public.feeds import write_feed
 from forewarn_server.public.keeping import keep_issued

@@ -8,9 +8,9 @@ from sqlalchemy import select
 
 from forewarn_protocol.errors import BadInput
 from forewarn_server.context import CONTEXT, Context
+from forewarn_server.hours import full_hours
 from forewarn_server.jobs import JOBS, Job
 from forewarn_server.logs import logger
-from forewarn_server.public.hours import full_hours
 from forewarn_server.store.exposure_tables import feeds
 
 _log: Final = logger()

@@ -23,7 +23,8 @@ from forewarn_protocol.publishing import (
 )
 from forewarn_protocol.verification import TestType
 from forewarn_server.context import Context
-from forewarn_server.exports.planning import HOUR_S, hour_of, releasable_s
+from forewarn_server.exports.planning import releasable_s
+from forewarn_server.hours import HOUR_S, hour_of
 from forewarn_server.publish.examining import Examined
 from forewarn_server.publish.revision import RevisionToken, check_revision
 from forewarn_server.store.exposure_tables import keys, publishes

@@ -5,9 +5,9 @@ from typing import Final
 from aiohttp import web
 
 from forewarn_server.context import Context
+from forewarn_server.hours import full_hours
 from forewarn_server.jobs import JOBS, Job
 from forewarn_server.logs import logger
-from forewarn_server.public.hours import full_hours
 from forewarn_server.retention.forgetting import DAY_S, forget
 
 _log: Final = logger()

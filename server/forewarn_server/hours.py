@@ -1,13 +1,18 @@
-"""The rhythm of background work: full hours of the injected clock."""
+"""Full hours: the only times that are kept or published of an upload or a seal, and the rhythm of background work."""
 
 from collections.abc import AsyncIterator
 from typing import Final
 
-from forewarn_server.exports.planning import HOUR_S, hour_of
 from forewarn_shell.clock import Clock
 
+HOUR_S: Final = 3_600
 # The two clocks of a machine drift: a wake-up a hair before the hour would do the work for the hour that just ended.
 _MARGIN_S: Final = 1.0
+
+
+def hour_of(time_s: float) -> int:
+    """Return the start of the hour, in Unix seconds."""
+    return int(time_s // HOUR_S) * HOUR_S
 
 
 async def full_hours(clock: Clock) -> AsyncIterator[int]:
