@@ -5,6 +5,7 @@ The server is `forewarn_server.app.create_app` behind real HTTP on 127.0.0.1; a 
 """
 
 import asyncio
+import os
 import random
 import tempfile
 from collections.abc import AsyncIterator
@@ -166,6 +167,6 @@ async def scratch_folder() -> AsyncIterator[Path]:
 
     The databases sync each commit to disk; on a slow disk that would be most of what a simulation waits for.
     """
-    place = _MEMORY_DISK if _MEMORY_DISK.is_dir() else None
+    place = _MEMORY_DISK if os.access(_MEMORY_DISK, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="forewarn-", dir=place, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
