@@ -82,7 +82,7 @@ OptionalDate = Annotated[
     date | None,
     PlainValidator(date_or_none),
     PlainSerializer(lambda day: day and day.isoformat(), when_used="json"),
-    WithJsonSchema({"type": "string", "format": "date"}),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date"}, {"const": ""}, {"type": "null"}]}),
 ]
 """A date that may be unknown; ISO 8601 in JSON."""
 Padding = Annotated[str, Field(repr=False, max_length=MAX_BODY_BYTES)]
