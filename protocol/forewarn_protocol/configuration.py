@@ -63,7 +63,6 @@ class DeviceConfiguration(Feed):
     export_keys: tuple[ExportKey, ...] = Field(min_length=1, max_length=16)
     tolerance_intervals: Annotated[int, Field(ge=0, le=TOLERANCE_INTERVALS)] = TOLERANCE_INTERVALS
     minimum_distinct_rpis: Annotated[int, Field(ge=1, le=20)] = 1
-    fetch_hours: Annotated[int, Field(ge=1, le=24)] = 4
     median_tx_dbm: MedianTransmitPower = MedianTransmitPower()
     risk: RiskConfiguration = Field(default_factory=RiskConfiguration)
 

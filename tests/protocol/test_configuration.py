@@ -47,7 +47,7 @@ def test_a_configuration_is_written_and_read_back() -> None:
 
 def test_what_a_configuration_leaves_out_has_the_protocol_s_defaults() -> None:
     short = json.loads(CONFIGURATION.encode())
-    for name in ("tolerance_intervals", "minimum_distinct_rpis", "fetch_hours", "median_tx_dbm", "risk"):
+    for name in ("tolerance_intervals", "minimum_distinct_rpis", "median_tx_dbm", "risk"):
         del short[name]
     read = parse_configuration(json.dumps(short).encode())
     assert (read.tolerance_intervals, read.minimum_distinct_rpis) == (12, 1)
@@ -70,8 +70,8 @@ def test_the_medians_of_transmit_power_go_by_confidence() -> None:
         {"tolerance_intervals": 13},
         {"tolerance_intervals": -1},
         {"minimum_distinct_rpis": 0},
-        {"fetch_hours": 0},
-        {"fetch_hours": 25},
+        {"minimum_distinct_rpis": 0},
+        {"minimum_distinct_rpis": 21},
         {"export_keys": []},
         {"export_keys": [{"key_id": "vn", "key_version": "v1", "public_key": "AAAA"}]},
         {"median_tx_dbm": {"high": 60}},
@@ -93,7 +93,7 @@ def test_a_configuration_that_makes_no_sense_is_refused(change: dict[str, object
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-@pytest.mark.parametrize("where", ["fetch_hours", "alert_minutes"])
+@pytest.mark.parametrize("where", ["minimum_distinct_rpis", "alert_minutes"])
 def test_a_number_that_is_none_is_refused(number: str, where: str) -> None:
     change = {"risk": {"minutes": {where: 7}}} if where == "alert_minutes" else {where: 7}
     body = changed(**change)

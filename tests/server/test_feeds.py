@@ -95,10 +95,10 @@ async def test_the_configuration_tells_authority_export_key_and_rule(server: Run
 
 async def test_an_operator_changes_the_configuration_by_a_file(server: RunningServer) -> None:
     path = server.context.settings.data / "configuration.json"
-    path.write_text(json.dumps({"fetch_hours": 6, "tolerance_intervals": 2, "risk": {"rule": "gaen"}}))
+    path.write_text(json.dumps({"minimum_distinct_rpis": 2, "tolerance_intervals": 2, "risk": {"rule": "gaen"}}))
     await issue_configuration(server.context)
     told = parse_configuration(await feed_of(server, "config/vn.json"))
-    assert (told.fetch_hours, told.tolerance_intervals, told.risk.rule) == (6, 2, "gaen")
+    assert (told.minimum_distinct_rpis, told.tolerance_intervals, told.risk.rule) == (2, 2, "gaen")
     assert told.risk.minutes == RiskConfiguration().minutes
 
 
@@ -108,10 +108,10 @@ async def test_an_operator_changes_the_configuration_by_a_file(server: RunningSe
         ("{", "no JSON"),
         ("[" * 100_000, "larger than|no JSON"),
         ("[]", "one JSON object"),
-        ('{"fetch_hour": 6}', "sets 'fetch_hour': it may set fetch_hours"),
+        ('{"fetch_hour": 6}', "sets 'fetch_hour': it may set median_tx_dbm"),
         ('{"sequence": 1}', "sets 'sequence'"),
         ('{"export_keys": []}', "sets 'export_keys'"),
-        ('{"fetch_hours": 0}', "fetch_hours"),
+        ('{"minimum_distinct_rpis": 0}', "minimum_distinct_rpis"),
         ('{"risk": {"rule": "dice"}}', "risk"),
     ],
 )

@@ -16,7 +16,7 @@ from forewarn_server.public.turn import publishing_turn
 
 OVERRIDE_FILE: Final = "configuration.json"
 """In the data folder; may set the fields below."""
-OPEN_TO_OPERATORS: Final = ("fetch_hours", "median_tx_dbm", "minimum_distinct_rpis", "risk", "tolerance_intervals")
+OPEN_TO_OPERATORS: Final = ("median_tx_dbm", "minimum_distinct_rpis", "risk", "tolerance_intervals")
 
 
 def configuration(context: Context, head: FeedHead) -> DeviceConfiguration:
