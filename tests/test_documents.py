@@ -1,0 +1,86 @@
+"""Documents stay true: sizes, links, named tests, settings, commands."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic_settings import BaseSettings
+
+from forewarn_client.config import ClientSettings
+from forewarn_server.config import ServerSettings
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NAMED_TEST = re.compile(r"`?(tests/[\w/]+\.py)::(\w+)`?")
+LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(?:#[^)]*)?\)")
+COMMAND = re.compile(r"^(?:\$ )?(?:\.venv/bin/)?(forewarn-(?:client|server|sim)\b.*)$", re.MULTILINE)
+
+
+def missing_tests(text: str) -> list[str]:
+    """Return the tests that a text names and no file holds."""
+    return [
+        f"{path}::{name}"
+        for path, name in NAMED_TEST.findall(text)
+        if not (ROOT / path).is_file() or f"def {name}(" not in (ROOT / path).read_text()
+    ]
+
+
+def shown_commands(text: str) -> list[list[str]]:
+    """Return the Forewarn commands in a text's fenced blocks, without what the shell adds."""
+    blocks = re.findall(r"```(?:sh|console)?\n(.*?)```", text, re.DOTALL)
+    lines = [line for block in blocks for line in COMMAND.findall(block.replace("\\\n", " "))]
+    return [shlex.split(re.split(r"\s+[>|&#]", line)[0]) for line in lines]
+
+
+def test_the_readme_is_at_most_150_lines() -> None:
+    assert 20 < (ROOT / "README.md").read_text().count("\n") <= 150
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_in_a_document_leads_somewhere(document: Path) -> None:
+    links = [link for link in LINK.findall(document.read_text()) if "://" not in link]
+    assert not [link for link in links if not (document.parent / link).exists()]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_test_that_a_document_names_exists(document: Path) -> None:
+    assert not missing_tests(document.read_text())
+
+
+def test_a_document_that_names_a_test_nobody_wrote_is_found() -> None:
+    """Positive control for the check above."""
+    assert missing_tests("see `tests/test_documents.py::test_nobody_wrote_this`")
+    assert missing_tests("see tests/nowhere.py::test_every_link_in_a_document_leads_somewhere")
+
+
+@pytest.mark.parametrize("settings", [ClientSettings, ServerSettings])
+def test_the_configuration_document_lists_every_setting_with_default_and_meaning(settings: type[BaseSettings]) -> None:
+    document = (ROOT / "docs" / "configuration.md").read_text()
+    rows = []
+    for name, field in settings.model_fields.items():
+        default = "" if field.is_required() or field.default_factory else f"`{field.default}`"
+        rows.append(f"| `{name}` | {default} | {field.description} |")
+    missing = [row for row in rows if row not in document]
+    assert not missing, "docs/configuration.md lacks:\n" + "\n".join(missing)
+
+
+def all_commands() -> list[tuple[str, list[str]]]:
+    return [(path.name, command) for path in DOCUMENTS for command in shown_commands(path.read_text())]
+
+
+@pytest.mark.parametrize("command", [command for _, command in all_commands()], ids=" ".join)
+def test_every_command_shown_in_a_document_exists_with_its_options(command: list[str]) -> None:
+    program = Path(sys.executable).with_name(command[0])
+    options = [word.split("=")[0] for word in command if word.startswith("--")]
+    words = [word for word in command[1:] if re.fullmatch(r"[a-z][a-z-]+", word)]
+    helps = ""
+    for depth in range(3):
+        asked = subprocess.run(  # noqa: S603 - our own commands
+            [program, *words[:depth], "--help"], capture_output=True, text=True, check=False, timeout=60
+        )
+        helps += asked.stdout if asked.returncode == 0 else ""
+    assert not [option for option in options if option not in helps]
+    assert not words or words[0] in helps
