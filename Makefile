@@ -26,9 +26,7 @@ demo: .venv/demo-is-ready  ## Run the whole loop with virtual phones and a real 
 	@$(BIN)/forewarn-sim demo --seed $(SEED) --out demo
 
 test: .venv/dev-is-ready  ## Run the tests with branch coverage; SLOW=1 runs the slow ones too
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "$(MARKS)" $(ARGS)
-	$(BIN)/coverage report
+	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term -m "$(MARKS)" $(ARGS)
 
 check: .venv/dev-is-ready  ## Lint, types, layers
 	$(BIN)/ruff check .

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from forewarn_protocol.advertisement import Payload
-from forewarn_protocol.errors import BadInput, BadSighting
+from forewarn_protocol.errors import BadSighting
 from forewarn_protocol.identifiers import EncryptedMetadata, RollingProximityIdentifier
 from forewarn_protocol.intervals import INTERVAL_S, MAX_INTERVAL
 
@@ -62,12 +62,7 @@ class Sighting:
             raise BadSighting('"rssi" must be a whole number of dBm')
         since = None if fields.get("since_last_scan") is None else _number(fields, "since_last_scan")
         payload = Payload(RollingProximityIdentifier(bytes.fromhex(rpi)), EncryptedMetadata(bytes.fromhex(aem)))
-        try:
-            return cls(payload, rssi, time, since)
-        except BadSighting:
-            raise
-        except BadInput as error:
-            raise BadSighting(error.message) from error
+        return cls(payload, rssi, time, since)
 
 
 def _number(fields: dict[str, object], name: str) -> float:
