@@ -16,7 +16,6 @@ from forewarn_protocol.exports.index import MAX_INDEX_BYTES, Index
 from forewarn_protocol.exports.signing import public_key_from_base64
 from forewarn_protocol.feeds import MAX_SIGNATURE_BYTES, Feed, FeedAge, FeedHead, check_sequence, verify_feed
 
-
 F = TypeVar("F", bound=Feed)
 
 

@@ -70,7 +70,6 @@ def test_the_medians_of_transmit_power_go_by_confidence() -> None:
         {"tolerance_intervals": 13},
         {"tolerance_intervals": -1},
         {"minimum_distinct_rpis": 0},
-        {"minimum_distinct_rpis": 0},
         {"minimum_distinct_rpis": 21},
         {"export_keys": []},
         {"export_keys": [{"key_id": "vn", "key_version": "v1", "public_key": "AAAA"}]},
