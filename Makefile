@@ -11,10 +11,8 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SEED ?= 1
-ifdef SLOW
-MARKS := not none
-else
-MARKS := not slow
+ifndef SLOW
+MARKS := -m "not slow"
 endif
 
 .PHONY: help demo test check format clean
@@ -26,7 +24,7 @@ demo: .venv/demo-is-ready  ## Run the whole loop with virtual phones and a real 
 	@$(BIN)/forewarn-sim demo --seed $(SEED) --out demo
 
 test: .venv/dev-is-ready  ## Run the tests with branch coverage; SLOW=1 runs the slow ones too
-	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term -m "$(MARKS)" $(ARGS)
+	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term $(MARKS) $(ARGS)
 
 check: .venv/dev-is-ready  ## Lint, types, layers
 	$(BIN)/ruff check .

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 from forewarn_client.device import Device
 from forewarn_client.diary.vault import Vault, day_number
 from forewarn_client.pinned_feeds import ADVICE, remembered
-from forewarn_client.translations import say, say_rule
+from forewarn_client.translations import say, say_day, say_rule
 from forewarn_protocol.advice import LANGUAGES, Advice, AdviceText, Language
 from forewarn_protocol.errors import BadInput, Missing
 from forewarn_protocol.intervals import INTERVALS_PER_DAY, day_of
@@ -44,7 +44,7 @@ class Alert:
     def sentence(self, language: Language) -> str:
         """Say when, how long and how near."""
         likelihood = say(language, f"likelihood.{self.likelihood}")
-        return say(language, "alert.near", day=self.day.isoformat(), minutes=self.minutes, likelihood=likelihood)
+        return say(language, "alert.near", day=say_day(language, self.day), minutes=self.minutes, likelihood=likelihood)
 
     def reason(self, language: Language) -> str:
         """Say which rule decided, and how strong the evidence is."""

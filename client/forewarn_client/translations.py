@@ -1,6 +1,7 @@
 """What the client tells a person, in Vietnamese and English: one table, each sentence beside its twin."""
 
 from collections.abc import Mapping
+from datetime import date
 from typing import Final
 
 from forewarn_protocol.advice import Language
@@ -151,6 +152,12 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
     },
 }
 
+# Not the machine's locale: the person's language is a setting.
+_ENGLISH_MONTHS: Final = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+
 _REFUSALS: Final[Mapping[str, str]] = {
     "code_invalid": "code_invalid",
     "code_not_found": "code_invalid",
@@ -170,6 +177,13 @@ _REFUSALS: Final[Mapping[str, str]] = {
 def say(language: Language, sentence: str, /, **values: object) -> str:
     """Return a sentence in a language, its gaps filled; an unknown name is a programming error."""
     return _SENTENCES[sentence][language].format(**values)
+
+
+def say_day(language: Language, day: date) -> str:
+    """Return a date as people of a language write it."""
+    if language == "vi":
+        return f"{day.day}/{day.month}/{day.year}"
+    return f"{day.day} {_ENGLISH_MONTHS[day.month - 1]} {day.year}"
 
 
 def say_rule(language: Language, rule: str) -> str:
