@@ -89,8 +89,3 @@ app.command("report")(report_command.report)
 app.command("match")(offline.match)
 app.command("derive")(offline.derive)
 app.command("risk")(offline.risk)
-
-
-def main() -> None:
-    """Run the command and leave with its exit code."""
-    sys.exit(command_line.run(app, "forewarn-client"))

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -24,7 +23,6 @@ from forewarn_server.logs import to_standard_error
 from forewarn_server.retention.forgetting import forget
 from forewarn_server.serving import serve
 from forewarn_server.store.schema import SCHEMAS
-from forewarn_shell import command_line
 from forewarn_shell.clock import SystemClock
 
 app = typer.Typer(
@@ -166,8 +164,3 @@ def migrate(data: Data) -> None:
     for schema in SCHEMAS:
         changed = schema.migrate(data)
         typer.echo(f"{schema.name}: {'migrated' if changed else 'is up to date'}")
-
-
-def main() -> None:
-    """Run the command line and exit with its documented code."""
-    sys.exit(command_line.run(app, "forewarn-server"))

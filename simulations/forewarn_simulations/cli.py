@@ -1,6 +1,5 @@
 """The command `forewarn-sim`: virtual phones and a real server."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -40,8 +39,3 @@ def demo(
 
     if not run_demo(phones, seed, out, as_json=as_json):
         raise typer.Exit(command_line.EXIT_NO)
-
-
-def main() -> None:
-    """Run the command line and exit with its documented code."""
-    sys.exit(command_line.run(app, "forewarn-sim"))

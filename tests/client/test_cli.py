@@ -27,7 +27,7 @@ def daemon(data: Path, *options: str) -> "subprocess.Popen[str]":
     command = [
         sys.executable,
         "-c",
-        "from forewarn_client.cli import main; main()",
+        "from forewarn_client.__main__ import main; main()",
         "--data",
         str(data),
         *options,

@@ -168,7 +168,7 @@ def test_without_its_rules_matching_finds_more(
 # ru_maxrss would do, but on Linux it starts at the size of whoever made the process: here, of pytest.
 _CHILD = """
 import sys
-from forewarn_client.cli import main
+from forewarn_client.__main__ import main
 try:
     main()
 finally:

@@ -144,7 +144,7 @@ def test_the_data_folder_can_come_from_the_environment(
 
 @contextmanager
 def server_process(data: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, "-c", "from forewarn_server.cli import main; main()", "run", "--data", str(data)]
+    command = [sys.executable, "-c", "from forewarn_server.__main__ import main; main()", "run", "--data", str(data)]
     with subprocess.Popen(  # noqa: S603 - our own command
         [*command, *arguments],
         stdout=subprocess.PIPE,

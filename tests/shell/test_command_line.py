@@ -1,12 +1,14 @@
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 import typer
 
 from forewarn_protocol.errors import BadSettings, Missing, NotVerified, Refused
-from forewarn_shell.command_line import run
+from forewarn_shell.command_line import run, start
 
 
 def app_that(act: Callable[[], object]) -> typer.Typer:
@@ -73,3 +75,27 @@ def test_bad_usage_is_one_line_and_exit_2(arguments: list[str], capsys: pytest.C
 def test_a_programming_error_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         run(app_that(lambda: 1 // 0), "forewarn-client", ["go"])
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "missing", "extra"),
+    [
+        ("forewarn-client", "forewarn_client.cli", "aiohttp", "client"),
+        ("forewarn-server", "forewarn_server.cli", "structlog", "server"),
+    ],
+)
+def test_a_command_without_its_extra_says_which_to_install(name: str, module: str, missing: str, extra: str) -> None:
+    """In a process of its own, where the module is really not to be had, at import time."""
+    script = (
+        f"import sys; sys.modules[{missing!r}] = None\n"
+        "from forewarn_shell.command_line import start\n"
+        f"sys.exit(start({name!r}, {module!r}, ['--help']))"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)  # noqa: S603
+    assert ended.returncode == 3, ended.stderr
+    assert ended.stderr == f"{name}: the module {missing} is not installed: run pip install 'forewarn[{extra}]'\n"
+
+
+def test_a_module_of_our_own_that_is_missing_is_a_defect_and_not_hidden() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        start("forewarn-client", "forewarn_client.nothing", [])

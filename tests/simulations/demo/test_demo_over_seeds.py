@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 SEEDS = range(1, 31)
-COMMAND = "import sys; from forewarn_simulations.cli import main; sys.argv[0] = 'forewarn-sim'; main()"
+COMMAND = "import sys; from forewarn_simulations.__main__ import main; sys.argv[0] = 'forewarn-sim'; main()"
 
 
 def run(seed: int, folder: Path) -> dict[str, float]:
