@@ -1,6 +1,8 @@
 """What an operator may set: name, default, unit and bounds on one line, read once, injected."""
 
+import os
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -11,6 +13,7 @@ from forewarn_protocol.errors import BadSettings, Missing
 from forewarn_shell.files import read_bounded
 
 SETTINGS_FILE: Final = "settings.toml"
+ENVIRONMENT_PREFIX: Final = "FOREWARN_SERVER_"
 _MAX_SETTINGS_BYTES: Final = 65_536
 
 Region = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
@@ -20,7 +23,7 @@ AuthorityId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$"
 class ServerSettings(BaseSettings):
     """One deployment: what stands in DATA/settings.toml, over it FOREWARN_SERVER_*, over that the command line."""
 
-    model_config = SettingsConfigDict(env_prefix="FOREWARN_SERVER_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=ENVIRONMENT_PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
 
     data: Path = Field(description="folder with databases, keys and the public folder")
     region: Region = Field(description="the region whose keys this server publishes")
@@ -32,6 +35,8 @@ class ServerSettings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="least severe lines that are logged"
     )
+
+    upload_wait_seconds: int = Field(20, ge=1, le=600, description="seconds that the body of a request may take")
 
     short_code_minutes: int = Field(15, ge=1, le=60, description="minutes that a code of 8 digits lives")
     long_code_hours: int = Field(24, ge=1, le=24, description="hours that a code of 16 characters lives")
@@ -70,6 +75,7 @@ class ServerSettings(BaseSettings):
     @classmethod
     def checked(cls, data: Path, stored: dict[str, object], given: dict[str, object]) -> Self:
         """Lay the sources over each other and refuse what is unknown or out of bounds, in one line."""
+        _refuse_unknown_variables(os.environ)
         try:
             from_environment = EnvSettingsSource(cls)()
             return cls.model_validate({**stored, **from_environment, **given, "data": data})
@@ -87,3 +93,12 @@ class ServerSettings(BaseSettings):
     def public(self) -> Path:
         """The folder that anybody may download."""
         return self.data / "public"
+
+
+def _refuse_unknown_variables(environment: Iterable[str]) -> None:
+    # A slip in a name would else leave the default in force without a word.
+    for name in environment:
+        if name.startswith(ENVIRONMENT_PREFIX):
+            setting = name.removeprefix(ENVIRONMENT_PREFIX).lower()
+            if setting not in ServerSettings.model_fields:
+                raise BadSettings(f"the environment variable {name} is no setting of forewarn-server: unset it")

@@ -15,8 +15,9 @@ from forewarn_server.routing import API_KEY_HEADER, ROUTES, Route, add
 
 _REFERENCE: Final = "#/components/schemas/{model}"
 _ERROR_MODELS: Final[dict[Style, type[BaseModel]]] = {Style.VERIFICATION: ErrorAnswer, Style.PUBLISH: PublishAnswer}
-_ANY_BODY: Final = {400: "bad_request", 413: "bad_request", 415: "bad_request"}
+_ANY_BODY: Final = {400: "bad_request", 408: "bad_request", 413: "bad_request", 415: "bad_request"}
 _ANY_ROUTE: Final = {500: "internal_error"}
+_ANY_FILE: Final = {404: "bad_request"}
 
 
 class Health(BaseModel):
@@ -82,7 +83,11 @@ def _responses(route: Route) -> dict[str, Any]:
 
 def _refusals(route: Route) -> dict[int, list[str]]:
     table = PUBLISH_ERRORS if route.style is Style.PUBLISH else {c: e.status for c, e in VERIFICATION_ERRORS.items()}
-    everywhere = {**_ANY_ROUTE, **(_ANY_BODY if route.request else {})}
+    everywhere = {
+        **_ANY_ROUTE,
+        **(_ANY_BODY if route.request else {}),
+        **(_ANY_FILE if _parameters(route.path) else {}),
+    }
     codes = [(table[code], code) for code in (*route.refusals, *(("unauthorized",) if route.api_key else ()))]
     by_status: dict[int, list[str]] = {}
     for status, code in (*everywhere.items(), *codes):

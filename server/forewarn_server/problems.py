@@ -86,6 +86,7 @@ async def problems_become_answers(
 # What the HTTP layer itself refuses, in a sentence; everything else there is malformed.
 _HTTP_SENTENCES: Final = {
     404: "there is nothing at this address: /openapi.json lists what is",
+    408: "the body did not come in time: send it again",
     405: "this address takes another method: see /openapi.json",
     413: "the body is larger than 64 kB",
     415: "send the body as application/json, not compressed",

@@ -1,5 +1,6 @@
 """The route table: what each feature serves, in the form from which both the router and OpenAPI are made."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -7,6 +8,8 @@ from typing import Final
 from aiohttp import web
 from pydantic import BaseModel
 
+from forewarn_protocol.wire import MAX_BODY_BYTES
+from forewarn_server.context import CONTEXT
 from forewarn_server.problems import STYLES, Style
 
 API_KEY_HEADER: Final = "X-API-Key"
@@ -41,16 +44,29 @@ def add(app: web.Application, routes: Iterable[Route]) -> None:
     """Serve the routes and remember them for the OpenAPI document."""
     for route in routes:
         app.router.add_route(route.method, route.path, route.handler)
+        if route.method == "GET":
+            # As at any static host: a mirror asks for length and date before it fetches.
+            app.router.add_route("HEAD", route.path, route.handler)
         app[ROUTES].append(route)
         app[STYLES][route.path] = route.style
 
 
 async def body_of(request: web.Request) -> bytes:
-    """Read a JSON body; the application's limit ends the reading, however long the body goes on.
+    """Read a JSON body; limits of size and time end the reading, however long the body goes on.
 
     Raises:
         HTTPUnsupportedMediaType: the request says that its body is something else than plain JSON.
+        HTTPRequestEntityTooLarge: it is larger than 64 kB, or says so.
+        HTTPRequestTimeout: it did not come whole within the time that the operator allows.
     """
-    if request.content_type != "application/json" or request.headers.get("Content-Encoding", "identity") != "identity":
+    encoding = request.headers.get("Content-Encoding", "identity").lower()
+    if request.content_type != "application/json" or encoding != "identity":
         raise web.HTTPUnsupportedMediaType
-    return await request.read()
+    if (declared := request.content_length or 0) > MAX_BODY_BYTES:
+        raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES, declared)
+    try:
+        # Real time, as every time limit of the network: a slow sender must not hold a connection for hours.
+        async with asyncio.timeout(request.app[CONTEXT].settings.upload_wait_seconds):
+            return await request.read()
+    except TimeoutError:
+        raise web.HTTPRequestTimeout from None

@@ -20,7 +20,8 @@ _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
 _silent.disabled = True
 
-_SHUTDOWN_S: Final = 10.0
+# A request takes milliseconds; whoever is still sending after this is cut off, and repeats what was not acknowledged.
+_SHUTDOWN_S: Final = 3.0
 
 
 @asynccontextmanager
@@ -38,8 +39,10 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
         site = web.TCPSite(runner, host, port)
         try:
             await site.start()
-        except OSError as error:
-            reason = "is in use" if error.errno == errno.EADDRINUSE else "cannot be listened on"
+        except (OSError, UnicodeError) as error:
+            # UnicodeError: what the resolver says of a name with an empty or overlong part.
+            in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+            reason = "is in use" if in_use else "cannot be listened on"
             raise Missing(f"the address {host} port {port} {reason}: choose another with --host and --port") from error
         yield f"http://{_for_url(host)}:{runner.addresses[0][1]}"
     finally:

@@ -45,7 +45,10 @@ def initialise(data: Path, region: str, health_authority_id: str = "") -> Initia
         _refuse_another_owner(ServerSettings.load(data), region, health_authority_id, data)
     else:
         ServerSettings.checked(data, stored, {})
-        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise BadInput(f"{data} is or lies in a file: give a folder as --data") from error
         lines = "".join(f'{name} = "{value}"\n' for name, value in stored.items())
         write_durably(data / SETTINGS_FILE, lines.encode())
         created.append("settings")

@@ -190,9 +190,10 @@ def test_a_port_in_use_is_one_line_and_exit_3(data: Path, capsys: Output) -> Non
     assert_one_line(capsys, str(port), "in use")
 
 
-def test_an_address_that_is_not_ours_is_one_line_and_exit_3(data: Path, capsys: Output) -> None:
-    assert forewarn_server("run", "--data", data, "--host", "192.0.2.1", "--port", 0) == 3
-    assert_one_line(capsys, "192.0.2.1")
+@pytest.mark.parametrize("host", ["192.0.2.1", "a..b", "a" * 64])
+def test_an_address_that_is_not_ours_is_one_line_and_exit_3(data: Path, capsys: Output, host: str) -> None:
+    assert forewarn_server("run", "--data", data, "--host", host, "--port", 0) == 3
+    assert_one_line(capsys, host)
 
 
 def test_run_refuses_an_older_schema(data: Path, capsys: Output) -> None:

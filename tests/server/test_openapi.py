@@ -34,7 +34,16 @@ def test_every_served_route_is_described_and_nothing_else(settings: ServerSettin
     app = create_app(settings, clock)
     served = {(route.method.lower(), route.resource.canonical) for route in app.router.routes() if route.resource}
     described = document(app[ROUTES])
-    assert {(method, path) for path, methods in described["paths"].items() for method in methods} == served
+    # HEAD is served wherever GET is, and goes without saying.
+    heads = {("head", path) for method, path in served if method == "get"}
+    assert {(method, path) for path, methods in described["paths"].items() for method in methods} == served - heads
+    assert heads <= served
+
+
+def test_a_file_that_may_not_be_there_is_described_with_its_404(settings: ServerSettings, clock: HandClock) -> None:
+    described = document(create_app(settings, clock)[ROUTES])
+    for path, methods in described["paths"].items():
+        assert ("404" in methods.get("get", {}).get("responses", {})) == ("{" in path), path
 
 
 def test_a_key_is_asked_for_on_the_authoritys_four_routes_only(settings: ServerSettings, clock: HandClock) -> None:

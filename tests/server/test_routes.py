@@ -13,7 +13,7 @@ from forewarn_server.routing import ROUTES
 from forewarn_server.store.exposure_tables import exposure
 from forewarn_server.store.registry_tables import registry
 from tests.server.hand_clock import HandClock
-from tests.server.running_server import RunningServer
+from tests.server.running_server import RunningServer, running
 
 STAFF_PATHS = ("/api/issue", "/api/batch-issue", "/api/checkcodestatus", "/api/expirecode")
 PHONE_PATHS = ("/api/verify", "/api/certificate", "/v1/publish")
@@ -89,6 +89,34 @@ async def test_a_body_over_64_kb_is_not_read(server: RunningServer, path: str) -
         assert (reply.status, reply.json[code_field(path)]) == (status, "bad_request"), len(body)
 
 
+async def raw_answer(server: RunningServer, request: bytes) -> bytes:
+    """Send bytes and return the head of the answer; the caller goes on sending nothing."""
+    host, port = server.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(request)
+    try:
+        return await reader.readuntil(b"\r\n\r\n")
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_body_that_says_it_is_over_64_kb_is_refused_before_a_byte_of_it(server: RunningServer) -> None:
+    head = b"POST /api/verify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    assert b" 413 " in await raw_answer(server, head % (LIMIT + 1))
+
+
+async def test_a_body_that_does_not_come_in_time_is_408_and_keeps_nobody_waiting(
+    settings: ServerSettings, clock: HandClock
+) -> None:
+    head = b"POST /v1/publish HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5000\r\n\r\n{"
+    async with running(settings.model_copy(update={"upload_wait_seconds": 1}), clock) as server:
+        slow = [asyncio.create_task(raw_answer(server, head)) for _ in range(20)]
+        await server.new_token()
+        assert not any(caller.done() for caller in slow)
+        assert all(b" 408 " in answer for answer in await asyncio.gather(*slow))
+
+
 async def test_a_body_without_declared_length_is_cut_off_at_64_kb(server: RunningServer) -> None:
     async def endless() -> object:
         for _ in range(100):
@@ -119,6 +147,20 @@ async def test_another_method_is_405_and_told_which_is_right(server: RunningServ
             assert (reply.status, reply.headers["Allow"]) == (405, "POST")
             if method != "HEAD":
                 assert reply.json[code_field(path)] == "bad_request"
+
+
+async def test_whatever_can_be_fetched_can_be_asked_about_with_head(server: RunningServer) -> None:
+    for path in ("/health", "/openapi.json", "/config/vn.json", "/config/vn.json.sig", "/exports/vn/index.txt"):
+        fetched, asked = await server.send("GET", path), await server.send("HEAD", path)
+        assert (asked.status, asked.body) == (200, b""), path
+        for name in ("Content-Length", "Content-Type", "Cache-Control"):
+            assert asked.headers[name] == fetched.headers[name], (path, name)
+
+
+async def test_a_name_of_any_length_is_404_and_no_fault_of_ours(server: RunningServer) -> None:
+    for path in ("/config/{}.json", "/advice/{}.json.sig", "/exports/{}/index.txt", "/exports/vn/{}-1-00001.zip"):
+        reply = await server.send("GET", path.format("1" * 5_000))
+        assert (reply.status, reply.json["errorCode"]) == (404, "bad_request"), path
 
 
 async def test_an_unknown_address_is_404_in_json(server: RunningServer) -> None:

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from forewarn_protocol.errors import BadInput, BadSettings, ForewarnError, Missing
 from forewarn_server.config import SETTINGS_FILE, ServerSettings
+from forewarn_server.setting_up import initialise
 
 
 def test_the_command_line_goes_over_the_environment_and_that_over_the_file(
@@ -54,6 +55,17 @@ def test_a_wrong_environment_is_named_too(data: Path, monkeypatch: pytest.Monkey
         ServerSettings.load(data)
 
 
+def test_a_variable_that_is_no_setting_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOREWARN_SERVER_EMBARGO", "3")
+    with pytest.raises(BadSettings, match="FOREWARN_SERVER_EMBARGO is no setting"):
+        ServerSettings.load(data)
+
+
+def test_a_variable_set_to_nothing_is_not_set(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOREWARN_SERVER_PORT", "")
+    assert ServerSettings.load(data).port == 8080
+
+
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=100))
 def test_random_settings_files_raise_only_the_family(data: Path, content: bytes) -> None:
@@ -66,3 +78,10 @@ def test_a_huge_settings_file_is_not_read(data: Path) -> None:
     (data / SETTINGS_FILE).write_bytes(b"#" * 100_000)
     with pytest.raises(BadInput, match="larger"):
         ServerSettings.load(data)
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_file_where_the_data_folder_should_be_is_told(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(BadInput, match="give a folder"):
+        initialise(tmp_path / place, "vn")

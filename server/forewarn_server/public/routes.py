@@ -8,9 +8,11 @@ from aiohttp import web
 from forewarn_server.context import CONTEXT
 from forewarn_server.routing import Route, add
 
-_NAME: Final = r"[a-z0-9][a-z0-9-]*"
+# As long as a region may be: the file system refuses to look for a name of any length.
+_NAME: Final = r"[a-z0-9][a-z0-9-]{0,31}"
+_NUMBER: Final = r"[0-9]{1,12}"
 _SHAPES: Final = (
-    re.compile(rf"exports/{_NAME}/(index\.txt|index\.json(\.sig)?|[0-9]+-[0-9]+-[0-9]+\.zip)", re.ASCII),
+    re.compile(rf"exports/{_NAME}/(index\.txt|index\.json(\.sig)?|{_NUMBER}-{_NUMBER}-{_NUMBER}\.zip)", re.ASCII),
     re.compile(rf"(config|advice)/{_NAME}\.json(\.sig)?", re.ASCII),
 )
 _CONTENT_TYPES: Final = {
