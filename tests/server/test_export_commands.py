@@ -2,6 +2,7 @@ import asyncio
 import base64
 import io
 import json
+import os
 import time
 import zipfile
 from collections.abc import Callable
@@ -170,3 +171,14 @@ async def test_seal_now_and_forget_now_do_what_the_hours_do(
         told = json.loads(await asyncio.to_thread(command, "forget-now", "--json"))
         assert told["overwritten"] is True
         assert "forgotten: no rows" in await asyncio.to_thread(command, "forget-now")
+
+
+@pytest.mark.parametrize("command", [("inspect",), ("verify", "--public-key", OWN_KEY)])
+def test_what_is_no_file_is_not_opened(tmp_path: Path, run: Run, command: tuple[str, ...]) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    # A pipe that nobody writes to would block for ever, and /dev/zero is read for ever.
+    for path in (pipe, Path("/dev/zero")):
+        code, _, complaint = run("export", command[0], path, *command[1:])
+        assert (code, complaint.count("\n")) == (2, 1)
+        assert "is no file" in complaint

@@ -2,10 +2,11 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, BinaryIO
 
 import typer
 
+from forewarn_protocol.errors import BadExport
 from forewarn_protocol.exports.signing import public_key_from_base64
 from forewarn_server.exports.inspecting import as_json, as_lines, open_export
 
@@ -14,10 +15,17 @@ export = typer.Typer(help="Export files.", no_args_is_help=True)
 File = Annotated[Path, typer.Argument(help="An export: a zip, or a bare export.bin.", exists=True, dir_okay=False)]
 
 
+def _opened(path: Path) -> BinaryIO:
+    # Before opening: a pipe without a writer would never open, and a device never end.
+    if not path.is_file():
+        raise BadExport(f"{path} is no file: give an export's zip file")
+    return path.open("rb")
+
+
 @export.command()
 def inspect(file: File, as_json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Print what an export file says: header, counts, keys; its signature is not looked at."""
-    with file.open("rb") as opened:
+    with _opened(file) as opened:
         found = open_export(opened)
         if as_json_:
             sys.stdout.writelines(as_json(found))
@@ -34,7 +42,7 @@ def verify(
 ) -> None:
     """Tell whether an export file is signed by a key: exit 0 if it is, 1 if not, 2 if it is no export."""
     keys = [public_key_from_base64(text) for text in public_key]
-    with file.open("rb") as opened:
+    with _opened(file) as opened:
         found = open_export(opened)
         info = found.verify(keys)
         # A signature over keys that nobody can read is no good either.
