@@ -11,6 +11,8 @@ Interval = NewType("Interval", int)
 INTERVAL_S: Final = 600
 INTERVALS_PER_DAY: Final = 144
 MAX_INTERVAL: Final = 2**32 - 1
+END_OF_DATES_S: Final = 253_402_300_800
+"""The first second after the year 9999, the last that a date can name; uint32 intervals reach the year 83,000."""
 TOLERANCE_INTERVALS: Final = 12
 """A sighting matches an identifier at most two hours from its own interval."""
 
@@ -45,7 +47,13 @@ def next_midnight(interval: int) -> Interval:
 
 
 def day_of(interval: int) -> date:
-    """Return the UTC date that contains an interval."""
+    """Return the UTC date that contains an interval.
+
+    Raises:
+        BadKey: the interval lies after the year 9999.
+    """
+    if start_s(interval) >= END_OF_DATES_S:
+        raise BadKey("an interval lies after the year 9999: no date names it")
     return _EPOCH + timedelta(days=interval // INTERVALS_PER_DAY)
 
 
@@ -60,5 +68,7 @@ def day_at(unix_s: float) -> date:
 
 
 def iso_utc(unix_s: float) -> str:
-    """Return a Unix time as ISO 8601 in UTC, to the second."""
+    """Return a Unix time as ISO 8601 in UTC, to the second; in words where no date names it."""
+    if unix_s >= END_OF_DATES_S:
+        return "after the year 9999"
     return datetime.fromtimestamp(int(unix_s), UTC).isoformat().replace("+00:00", "Z")

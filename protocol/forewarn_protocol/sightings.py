@@ -9,7 +9,7 @@ from typing import Final, Self
 from forewarn_protocol.advertisement import Payload
 from forewarn_protocol.errors import BadSighting
 from forewarn_protocol.identifiers import EncryptedMetadata, RollingProximityIdentifier
-from forewarn_protocol.intervals import INTERVAL_S, MAX_INTERVAL
+from forewarn_protocol.intervals import END_OF_DATES_S
 
 MAX_LINE_CHARACTERS: Final = 512
 _RSSI_DBM: Final = range(-127, 21)
@@ -33,7 +33,7 @@ class Sighting:
     def __post_init__(self) -> None:
         if self.rssi_dbm not in _RSSI_DBM:
             raise BadSighting(f"an RSSI of {self.rssi_dbm} dBm is impossible: give -127..20")
-        if not 0 <= self.time_s <= MAX_INTERVAL * INTERVAL_S:
+        if not 0 <= self.time_s < END_OF_DATES_S:
             raise BadSighting("a sighting's time is impossible: give Unix seconds")
         since = self.since_last_scan_s
         if since is not None and not (math.isfinite(since) and since >= 0):

@@ -9,7 +9,6 @@ from forewarn_shell import command_line
 
 app = typer.Typer(
     help="Forewarn's simulations: the real client and server in simulated time and air.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,

@@ -152,6 +152,12 @@ def test_revised_keys_alone_make_a_file() -> None:
     assert ExportFile.open_zip(written([], KEYS)).revised_key_count == len(KEYS)
 
 
+def test_a_start_that_the_format_cannot_name_is_refused() -> None:
+    late = DiagnosisKey(TemporaryExposureKey(bytes(16), Interval(2**31), 144))
+    with pytest.raises(BadExport, match="last interval"):
+        write_export(io.BytesIO(), HEADER, [late], [], [SIGNER])
+
+
 def test_an_unsigned_export_is_never_written() -> None:
     out = io.BytesIO()
     with pytest.raises(BadExport, match="signed"):

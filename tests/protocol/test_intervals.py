@@ -41,3 +41,12 @@ def test_days_are_utc_days() -> None:
     assert day_at(1585785599) == date(2020, 4, 1)
     assert day_at(1585785600) == date(2020, 4, 2)
     assert iso_utc(1585785600.7) == "2020-04-02T00:00:00Z"
+
+
+def test_an_interval_after_the_year_9999_has_no_date() -> None:
+    last = 253_402_300_799 // 600
+    assert day_of(last) == date.max
+    assert iso_utc(253_402_300_799) == "9999-12-31T23:59:59Z"
+    assert iso_utc(253_402_300_800) == iso_utc(MAX_INTERVAL * 600) == "after the year 9999"
+    with pytest.raises(BadKey, match="9999"):
+        day_of(last + 1)

@@ -38,6 +38,7 @@ def test_the_time_since_the_last_scan_may_be_missing() -> None:
         ("time", "now"),
         ("time", -1),
         ("time", 10**400),
+        ("time", 253_402_300_800),
         ("time", float("nan")),
         ("time", float("inf")),
         ("since_last_scan", -1),

@@ -29,6 +29,7 @@ from forewarn_protocol.keys import DiagnosisKey
 
 _KEY_TAG: Final = 7 << 3 | 2
 _REVISED_KEY_TAG: Final = 8 << 3 | 2
+_MAX_INT32: Final = 2**31 - 1
 _CHUNK_BYTES: Final = 1 << 16
 # The zip's own oldest date: a true one would say, to the second, when the authority sealed.
 _FIXED_DATE: Final = (1980, 1, 1, 0, 0, 0)
@@ -83,6 +84,8 @@ def _encoded(keys: Iterable[DiagnosisKey], tag: int) -> Iterator[bytes]:
             raise BadExport("the keys of an export must be sorted by their bytes")
         if count > MAX_KEYS_PER_FILE:
             raise BadExport(f"an export holds at most {MAX_KEYS_PER_FILE} keys")
+        if key.tek.rolling_start > _MAX_INT32:
+            raise BadExport("a key starts after the last interval that an export can name")
         last = key.tek.key
         message = KeyMessage(
             key_data=key.tek.key,
