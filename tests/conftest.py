@@ -1,9 +1,14 @@
-"""What a machine may lack: a test skips with a sentence, or fails where FOREWARN_REQUIRE names the thing."""
+"""What a machine may lack, and the figures that tests measure.
+
+A test skips with a sentence, or fails where FOREWARN_REQUIRE names the missing thing.
+"""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from _pytest.terminal import TerminalReporter
 
 REQUIREMENTS = ("vectors", "proximity", "postgres", "chromium", "vm", "ray")
 
@@ -33,3 +38,18 @@ def vectors() -> Path:
 @pytest.fixture(scope="session")
 def proximity_data() -> Path:
     return shared_folder("proximity")
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Say a measured figure; it is printed at the end of the run, on whichever core it was measured."""
+    return lambda text: record_property("figure", text)
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    figures = [str(value) for report in reports for name, value in report.user_properties if name == "figure"]
+    if figures:
+        terminalreporter.section("measured")
+        for text in figures:
+            terminalreporter.write_line(text)

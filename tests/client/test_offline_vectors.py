@@ -6,7 +6,7 @@ import random
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -179,7 +179,11 @@ finally:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of memory is read from Linux's /proc")
 def test_the_command_finds_the_same_in_less_than_200_mb(
-    vectors: Path, tmp_path: Path, heard: list[Sighting], expected: dict[bytes, set[int]]
+    vectors: Path,
+    tmp_path: Path,
+    heard: list[Sighting],
+    expected: dict[bytes, set[int]],
+    figure: Callable[[str], None],
 ) -> None:
     sightings = tmp_path / "sightings.jsonl"
     sightings.write_text(lines(heard))
@@ -198,4 +202,5 @@ def test_the_command_finds_the_same_in_less_than_200_mb(
     assert sorted(answer["matched_keys"]) == sorted(key.hex() for key in expected)
     assert answer["matched_sightings"] == sum(map(len, expected.values()))
     peak_mb = int(child.stderr.split()[-1]) / 1024
+    figure(f"match of {len(heard)} sightings with 24,131 published keys: {peak_mb:.0f} MB at the peak (bar 200 MB)")
     assert 20 < peak_mb < 200
