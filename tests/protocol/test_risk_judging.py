@@ -69,6 +69,16 @@ def test_minutes_near_several_cases_add_up() -> None:
     assert verdicts(*both)[0].alert
 
 
+def test_two_cases_at_one_table_do_not_double_the_minutes() -> None:
+    other = TemporaryExposureKey(b"\x07" * 16, MIDNIGHT)
+    keys = [DiagnosisKey(TEK), DiagnosisKey(other)]
+    for late_s, minutes in ((0, 32), (1, 32 + 1 / 60), (960, 48), (7200, 64)):
+        second = sitting(32, AT_ARMS_LENGTH, from_s=NOON_S + late_s, tek=other)
+        (verdict,) = verdicts(*match(keys, SightingIndex(sitting(32, AT_ARMS_LENGTH) + second)))
+        assert verdict.minutes == pytest.approx(minutes)
+        assert verdict.alert
+
+
 def test_an_encounter_across_midnight_is_judged_on_both_days() -> None:
     end_s = MIDNIGHT_S + 24 * 3600
     (found,) = match(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Final
 
-from forewarn_protocol.encounters import Judged, encounters
+from forewarn_protocol.encounters import Judged, Slot, encounters
 from forewarn_protocol.intervals import day_at
 from forewarn_protocol.matching import Match
 from forewarn_protocol.risk import cwa, gaen, minutes
@@ -87,9 +87,19 @@ def _verdict(day: date, slots: Sequence[Judged], decision: Decision, rule: Rule,
     return Verdict(
         day=day,
         alert=decision.alert,
-        minutes=sum(judged.slot.seconds for judged in near or slots) / 60,
+        minutes=_covered_s(judged.slot for judged in near or slots) / 60,
         likelihood=likelihood,
         rule=rule.value,
         reason=decision.reason,
         weak=weak,
     )
+
+
+def _covered_s(slots: Iterable[Slot]) -> float:
+    # Two cases at one table are one hour of a person's day: added up they would be untrue, and would tell that there
+    # were two. A slot stands for the time before its burst.
+    covered_s, end_s = 0.0, float("-inf")
+    for slot in sorted(slots, key=lambda slot: slot.time_s - slot.seconds):
+        covered_s += max(0.0, slot.time_s - max(end_s, slot.time_s - slot.seconds))
+        end_s = max(end_s, slot.time_s)
+    return covered_s

@@ -17,8 +17,8 @@ class Likelihood(StrEnum):
 class Verdict:
     """One UTC day: whether to warn, about how many minutes, how likely near, by which rule and why.
 
-    `minutes` is the time spent at the distance that `likelihood` speaks of, not rounded. `weak` marks a day that
-    rests on a single identifier: a relay could have made it.
+    `minutes` is the time spent at the distance that `likelihood` speaks of, not rounded; it counts once, however many
+    cases were there. `weak` marks a day that rests on a single identifier: a relay could have made it.
     """
 
     day: date
