@@ -40,8 +40,8 @@ class TemporaryExposureKey:
             raise BadKey(f"a key has {len(self.key)} bytes instead of {KEY_BYTES}")
         if not 1 <= self.rolling_period <= INTERVALS_PER_DAY:
             raise BadKey(f"a rolling period is {self.rolling_period}: it must lie in 1..{INTERVALS_PER_DAY}")
-        if not 0 <= self.rolling_start <= MAX_INTERVAL - self.rolling_period:
-            raise BadKey("a rolling start lies outside uint32")
+        if not 0 <= self.rolling_start <= MAX_INTERVAL - self.rolling_period + 1:
+            raise BadKey("a rolling start, or the period from it, lies outside uint32")
 
     @classmethod
     def fresh(cls, now: Interval, key: bytes) -> Self:

@@ -32,7 +32,7 @@ class Sighting:
 
     def __post_init__(self) -> None:
         if self.rssi_dbm not in _RSSI_DBM:
-            raise BadSighting(f"an RSSI of {self.rssi_dbm} dBm is impossible: give -127..20")
+            raise BadSighting("an RSSI is impossible: give -127..20 dBm")
         if not 0 <= self.time_s < END_OF_DATES_S:
             raise BadSighting("a sighting's time is impossible: give Unix seconds")
         since = self.since_last_scan_s

@@ -254,6 +254,11 @@ def test_what_is_no_export_is_said_to_be_none(file: bytes) -> None:
         ExportFile.open_zip(io.BytesIO(file))
 
 
+def test_a_device_without_end_is_no_zip_and_is_not_read_for_ever() -> None:
+    with Path("/dev/zero").open("rb") as endless, pytest.raises(BadExport, match="no zip"):
+        ExportFile.open_zip(endless, ExportLimits(compressed_bytes=1 << 20))
+
+
 @pytest.mark.parametrize("file", [b"", MAGIC[:-1], b"EK Export v2    ", b"PK\x03\x04" + bytes(100)])
 def test_what_does_not_start_like_an_export_bin_is_refused(file: bytes) -> None:
     with pytest.raises(BadExport):

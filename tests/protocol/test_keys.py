@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forewarn_protocol.errors import BadKey
+from forewarn_protocol.identifiers import identifiers
 from forewarn_protocol.intervals import MAX_INTERVAL, Interval
 from forewarn_protocol.keys import DiagnosisKey, TemporaryExposureKey
 
@@ -37,11 +38,20 @@ def test_a_key_is_cut_only_inside_its_own_period() -> None:
         (bytes(16), DAY, 145),
         (bytes(16), -1, 144),
         (bytes(16), MAX_INTERVAL, 144),
+        (bytes(16), MAX_INTERVAL, 2),
+        (bytes(16), MAX_INTERVAL + 1, 1),
     ],
 )
 def test_an_impossible_key_cannot_be_made(key: bytes, start: int, period: int) -> None:
     with pytest.raises(BadKey):
         TemporaryExposureKey(key, Interval(start), period)
+
+
+@pytest.mark.parametrize("period", [1, 144])
+def test_a_key_may_speak_until_the_last_interval_of_uint32(period: int) -> None:
+    tek = TemporaryExposureKey(bytes(16), Interval(MAX_INTERVAL + 1 - period), period)
+    assert tek.covers(MAX_INTERVAL)
+    assert len(identifiers(tek.key, tek.rolling_start, tek.rolling_period)) == period
 
 
 def test_a_key_never_shows_its_bytes() -> None:

@@ -50,6 +50,12 @@ def test_an_impossible_field_is_refused(field: str, value: object) -> None:
         Sighting.from_json(json.dumps({**LINE, field: value}))
 
 
+def test_a_number_of_four_hundred_digits_is_not_repeated() -> None:
+    with pytest.raises(BadSighting) as caught:
+        Sighting.from_json(json.dumps({**LINE, "rssi": -(10**400)}))
+    assert len(caught.value.message) < 100
+
+
 @given(
     st.text(max_size=600)
     | st.recursive(

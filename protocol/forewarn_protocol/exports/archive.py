@@ -86,7 +86,8 @@ def _check_outside(file: BinaryIO, limits: ExportLimits) -> None:
     if size > limits.compressed_bytes:
         raise BadExport(f"an export file has {size} bytes: at most {limits.compressed_bytes} are read")
     file.seek(max(0, size - _MAX_COMMENT_BYTES - _END_RECORD_BYTES - _ZIP64_LOCATOR_BYTES))
-    tail = file.read()
+    # A device such as /dev/zero has size 0 and no end.
+    tail = file.read(limits.compressed_bytes)
     # Where zipfile looks for it, so that both see the same directory.
     end = tail.rfind(_END_RECORD)
     record = tail[end : end + _END_RECORD_BYTES] if end >= 0 else b""
