@@ -1,9 +1,8 @@
 """One way in for the three commands: errors become one line on stderr and the documented exit code."""
 
 import importlib
-import os
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 import typer
 
@@ -18,6 +17,8 @@ def start(name: str, module: str, arguments: Sequence[str] | None = None) -> int
         app: typer.Typer = importlib.import_module(module).app
     except ModuleNotFoundError as error:
         return _say(name, _extra_sentence(name, error), EXIT_MISSING)
+    except KeyboardInterrupt:  # the imports take a second: Ctrl-C may well come then
+        return 130
     return run(app, name, arguments)
 
 
@@ -35,9 +36,11 @@ def run(  # noqa: PLR0911 - a table of errors and their exits, one return each
         return _say(name, error.message, error.exit_code)
     except ModuleNotFoundError as error:
         return _say(name, _extra_sentence(name, error), EXIT_MISSING)
-    except BrokenPipeError:
-        # The reader of our output left (`| head`): nothing is wrong, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except SystemExit as left:
+        # Typer has silenced stdout because the reader of our output left (`| head`), and would exit with 1, which here
+        # means that the answer is "no". Nothing is wrong, and nothing more can be said.
+        if not isinstance(left.__context__, BrokenPipeError):
+            raise
         return EXIT_DONE
     except OSError as error:
         return _say(name, f"{error.strerror or error}: {error.filename or 'the system'}", EXIT_MISSING)
@@ -52,5 +55,8 @@ def _extra_sentence(name: str, error: ModuleNotFoundError) -> str:
 
 
 def _say(name: str, sentence: str, code: int) -> int:
-    sys.stderr.write(f"{name}: {sentence}\n")
+    # A path, or a name in a file, may hold what moves a terminal's cursor.
+    plain = "".join(character if character.isprintable() else "?" for character in sentence)
+    with suppress(OSError):  # the exit code tells it all the same when stderr is full
+        typer.echo(f"{name}: {plain}", err=True)
     return code

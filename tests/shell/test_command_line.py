@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import typer
@@ -51,6 +52,8 @@ def fail(error: BaseException) -> Callable[[], object]:
         (fail(Missing("no Bluetooth adapter: plug one in")), 3, "plug one in"),
         (fail(ModuleNotFoundError("No module named 'x'", name="x")), 3, "forewarn[client]"),
         (fail(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "diary.db")), 3, "diary.db"),
+        (fail(BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))), 0, ""),  # `| head` has read enough
+        (fail(BadSettings("\x1b[2J is no setting")), 2, "?[2J is no setting"),  # no terminal obeys a file's name
         (fail(KeyboardInterrupt()), 130, ""),  # who pressed Ctrl-C needs no sentence
         (fail(typer.Abort()), 130, "stopped"),
     ],
@@ -70,6 +73,21 @@ def test_bad_usage_is_one_line_and_exit_2(arguments: list[str], capsys: pytest.C
     stderr = capsys.readouterr().err
     assert stderr.startswith("forewarn-client: ")
     assert stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full"])
+def test_an_error_that_cannot_be_said_keeps_its_exit_code(redirect: str) -> None:
+    script = (
+        "import sys; from forewarn_shell.command_line import start; sys.exit(start('c', 'forewarn_client.cli', ['x']))"
+    )
+    ended = subprocess.run(["/bin/sh", "-c", f'"$0" -c "$1" {redirect}', sys.executable, script], check=False)  # noqa: S603
+    assert ended.returncode == 2
+
+
+def test_ctrl_c_during_the_imports_is_no_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "interrupted_app.py").write_text("raise KeyboardInterrupt")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert start("forewarn-client", "interrupted_app", []) == 130
 
 
 def test_a_programming_error_is_not_hidden() -> None:
