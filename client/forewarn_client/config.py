@@ -30,6 +30,14 @@ def default_data_folder() -> Path:
     return platformdirs.user_data_path("forewarn")
 
 
+def _fits_dns(host: str) -> bool:
+    try:
+        host.encode("idna")
+    except UnicodeError:  # a label that is empty or over 63 bytes: the resolver would raise the same, in the daemon
+        return False
+    return True
+
+
 class _SettingsFile(TomlConfigSettingsSource):
     def __call__(self) -> dict[str, Any]:
         values = super().__call__()
@@ -85,6 +93,8 @@ class ClientSettings(BaseSettings):
         ):
             raise ValueError("is no address of a server")
         _ = parts.port  # raises ValueError outside 0..65535
+        if not value.isprintable() or " " in value or not _fits_dns(parts.hostname):
+            raise ValueError("is no address of a server")
         return value.rstrip("/")
 
     @field_validator("public_key", mode="before")
@@ -128,6 +138,8 @@ class ClientSettings(BaseSettings):
             return cls(**{name: value for name, value in given.items() if value is not None})
         except ValidationError as error:
             raise BadSettings(_sentence(error.errors(include_input=False)[0])) from error
+        except RecursionError:
+            raise BadSettings(f"{SETTINGS_FILE} cannot be read: it is nested too deeply") from None
         except (ValueError, OSError) as error:
             # tomllib's sentence names line and column, an OSError the file.
             raise BadSettings(f"{SETTINGS_FILE} cannot be read: {error}") from None

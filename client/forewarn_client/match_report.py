@@ -95,7 +95,7 @@ def match_files(
     with ExitStack() as stack:
         opened = [_open(stack.enter_context(path.open("rb")), path, public_keys) for path in exports]
         index = SightingIndex(read_sightings(sightings))
-        keys = chain.from_iterable(chain(file.keys(), file.revised_keys()) for file in opened)
+        keys = chain.from_iterable(_keys(file, path) for file, path in zip(opened, exports, strict=True))
         count = sum(file.key_count + file.revised_key_count for file in opened)
         matches = list(match(watched(keys, count), index, tolerance_intervals=rules.tolerance_intervals))
     windows = [window for found in matches for window in exposure_windows(found, rules.risk.mapping)]
@@ -151,6 +151,14 @@ def _rules(body: bytes) -> Rules:
     if not RiskConfiguration.model_fields.keys() & fields.keys():
         raise BadFeed("there is nothing about risk in it: give a region's configuration, or its risk part")
     return Rules(risk=parse_json(RiskConfiguration, body, error=BadFeed, limit_bytes=MAX_CONFIGURATION_BYTES))
+
+
+def _keys(export: ExportFile, path: Path) -> Iterator[DiagnosisKey]:
+    try:
+        yield from export.keys()
+        yield from export.revised_keys()
+    except BadExport as error:
+        raise BadExport(f"{path}: {error.message}") from None
 
 
 def _open(file: BinaryIO, path: Path, public_keys: Sequence[EllipticCurvePublicKey] | None) -> ExportFile:

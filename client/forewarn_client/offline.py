@@ -126,7 +126,7 @@ def _bytes(option: str, text: str, length: int) -> bytes:
 
 
 def _with_progress(keys: Iterable[DiagnosisKey], count: int) -> Iterator[DiagnosisKey]:
-    hidden = not sys.stderr.isatty()
+    hidden = sys.stderr is None or not sys.stderr.isatty()  # None: started with stderr closed
     with typer.progressbar(
         keys, length=count, label="Matching keys", file=sys.stderr, hidden=hidden, update_min_steps=_PROGRESS_STEP
     ) as bar:
@@ -162,7 +162,9 @@ def _cases_in_words(cases: list[dict[str, Any]]) -> str:
     for case in cases:
         agrees = "ok" if case["ok"] else "differs"
         level = RiskLevel(case["expTotalRiskLevel"]).name.lower()
-        lines.append(f"{agrees:7}  {level:4}  {case['description']}")
+        # The text of a file must not move a terminal's cursor.
+        description = "".join(c if c.isprintable() else "?" for c in case["description"])
+        lines.append(f"{agrees:7}  {level:4}  {description}")
     right = sum(case["ok"] for case in cases)
     return "\n".join([*lines, f"{right} of {len(cases)} cases came out as the file expects"])
 

@@ -65,6 +65,10 @@ def test_several_feed_keys_are_told_apart_by_commas_or_spaces(tmp_path: Path, mo
         ('server = "https://user:word@example.org"', "server"),
         ('server = "https://example.org:99999"', "server"),
         ('server = "https://example.org/?a=b"', "server"),
+        (f'server = "https://{"a" * 64}.org"', "server"),
+        ('server = "https://example..org"', "server"),
+        ('server = "https://exa mple.org"', "server"),
+        ('server = "https://example\\u0000.org"', "server"),
         ('public_key = "AAAA"', "public_key .* DER SubjectPublicKeyInfo"),
         ("public_key = 7", "public_key"),
         ('region = "../vn"', "region"),
@@ -74,6 +78,7 @@ def test_several_feed_keys_are_told_apart_by_commas_or_spaces(tmp_path: Path, mo
         ('data = "/elsewhere"', "remove data"),
         ("tx_power_dbm = -20 dBm", "settings.toml cannot be read: .* line 1"),
         ("\x00", "settings.toml cannot be read"),
+        ("region = " + "[" * 5000, "settings.toml cannot be read: it is nested too deeply"),
     ],
 )
 def test_a_wrong_setting_is_named_in_one_line_with_what_to_give(tmp_path: Path, text: str, says: str) -> None:

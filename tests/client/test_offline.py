@@ -282,7 +282,7 @@ def test_random_bytes_are_no_export(shell: Shell, data: bytes) -> None:
 def test_a_damaged_key_stops_the_match_before_anything_is_said(shell: Shell) -> None:
     shell.export.write_bytes(Handmade(keys=[*EXPORT.keys, key(b"short")]).zip().getvalue())
     assert shell.match("--public-key", public_key(1), "--json") == 2
-    assert shell.says_in_one_line("5 bytes")
+    assert shell.says_in_one_line("export.zip", "5 bytes")
 
 
 @pytest.mark.parametrize("option", ["--sightings", "--export", "--configuration"])
@@ -407,6 +407,12 @@ def test_a_case_that_comes_out_otherwise_is_not_ok(shell: Shell) -> None:
 def test_a_file_of_another_form_is_one_line(shell: Shell, wrong: dict[str, Any]) -> None:
     assert risk(shell, {**CASES, **wrong} if wrong else {}) == 2
     assert shell.says_in_one_line()
+
+
+def test_a_description_moves_no_terminals_cursor(shell: Shell) -> None:
+    (case,) = CASES["testCases"]
+    assert risk(shell, {**CASES, "testCases": [{**case, "description": "\x1b[2Jnothing\nok"}]}) == 0
+    assert "?[2Jnothing?ok" in shell.out
 
 
 def test_an_unknown_profile_is_one_line(shell: Shell) -> None:
