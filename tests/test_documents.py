@@ -1,7 +1,10 @@
 """Documents stay true: sizes, links, named tests, settings, commands."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +106,34 @@ def test_a_shown_command_that_does_not_exist_is_found() -> None:
     assert unknown_words(["forewarn-client", "--date", "DIR", "status"]) == ["--date"]
     assert unknown_words(["forewarn-server", "codes", "issue"]) == ["no command"]
     assert unknown_words(["forewarn-client", "status", "--server", "URL"]) == []
+
+
+def demo_output() -> str:
+    """Return what the README shows of `make demo`."""
+    found = re.search(r"```console\n\$ make demo\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert found
+    return found[1]
+
+
+def without_what_differs(text: str, folder: str) -> list[str]:
+    """Return the lines without trailing blanks, and without the port, the seconds and the folder of one run."""
+    text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", text.replace(folder, "FOLDER"))
+    text = re.sub(r"\(\d+\.\d s\)", "(SECONDS)", text)
+    return [line.rstrip() for line in text.strip().splitlines()]
+
+
+@pytest.mark.slow
+def test_the_readme_shows_the_demos_true_output(tmp_path: Path) -> None:
+    folder = tmp_path / "d"
+    ran = subprocess.run(  # noqa: S603 - our own command
+        [sys.executable, "-m", "forewarn_simulations", "demo", "--seed", "1", "--out", folder],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+        timeout=300,
+        env={**os.environ, "COLUMNS": "80"},
+    )
+    shown = demo_output().replace(" demo/report.html", f" {folder}/report.html")
+    # Joined, because the last line breaks where the folder's name makes it too long.
+    assert " ".join(without_what_differs(ran.stdout, str(folder))) == " ".join(without_what_differs(shown, str(folder)))
