@@ -8,10 +8,11 @@ import asyncio
 import hashlib
 import logging
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import chain, islice
+from math import inf
 from tempfile import TemporaryFile
 from typing import BinaryIO, Final
 
@@ -25,10 +26,10 @@ from forewarn_client.diary.vault import Vault
 from forewarn_client.forgetting import first_kept_day
 from forewarn_client.pinned_feeds import ADVICE, CONFIGURATION, INDEX, refresh
 from forewarn_client.translations import say
-from forewarn_protocol.configuration import DeviceConfiguration
 from forewarn_protocol.errors import BadInput, NotVerified
 from forewarn_protocol.exports.index import Index, IndexEntry
 from forewarn_protocol.exports.reading import ExportFile, ExportLimits
+from forewarn_protocol.intervals import TOLERANCE_INTERVALS
 from forewarn_protocol.matching import Match, SightingIndex, match
 
 KEYS_PER_STEP: Final = 100
@@ -74,7 +75,7 @@ async def fetch(device: Device) -> FetchOutcome:
 
 async def _fetch(device: Device, connection: Connection, outcome: FetchOutcome) -> None:
     configuration = await refresh(device, connection, CONFIGURATION)
-    errand = _Errand(device, connection, configuration.feed, configuration.feed.public_keys())
+    errand = _Errand(device, connection, configuration.feed.public_keys())
     expired = {"configuration": configuration.expired}
     try:
         expired["advice"] = (await refresh(device, connection, ADVICE)).expired
@@ -98,14 +99,14 @@ async def _fetch(device: Device, connection: Connection, outcome: FetchOutcome) 
 class _Errand:
     device: Device
     connection: Connection
-    configuration: DeviceConfiguration
     export_keys: tuple[EllipticCurvePublicKey, ...]
     heard: SightingIndex | None = None
 
     async def sightings(self) -> SightingIndex:
         # Read once for all files of a fetch, and not at all where there is no new one.
         if self.heard is None:
-            self.heard = SightingIndex(await self.device.diary.sightings(first_kept_day(self.device)))
+            heard = await self.device.diary.sightings(first_kept_day(self.device))
+            self.heard = await asyncio.to_thread(SightingIndex, heard)
         return self.heard
 
 
@@ -131,9 +132,10 @@ async def _finish(errand: _Errand, entry: IndexEntry) -> int:
     # The file has no name in any folder: it is gone with the last handle, whatever ends this process.
     with TemporaryFile(dir=device.settings.data) as file:
         await _download(errand, entry, file)
-        export = ExportFile.open_zip(file)
-        export.verify(errand.export_keys)
-        found = await _match(export, await errand.sightings(), errand.configuration)
+        # The whole file is inflated and hashed: seconds on a badge, in which a scan would be lost. A fetch that is
+        # cancelled closes the file, and so stops the thread at its next read.
+        export = await asyncio.to_thread(_open_verified, file, errand.export_keys)
+        found = await _match(export, await errand.sightings())
     await device.database.write(_commit, device.vault, entry, found, first_kept_day(device))
     return export.key_count + export.revised_key_count
 
@@ -152,16 +154,19 @@ async def _download(errand: _Errand, entry: IndexEntry, file: BinaryIO) -> None:
         raise NotVerified(f"{path} is not the file that the index names: it is left out")
 
 
-async def _match(export: ExportFile, heard: SightingIndex, configuration: DeviceConfiguration) -> list[Match]:
+def _open_verified(file: BinaryIO, export_keys: Sequence[EllipticCurvePublicKey]) -> ExportFile:
+    export = ExportFile.open_zip(file)
+    export.verify(export_keys)
+    return export
+
+
+async def _match(export: ExportFile, heard: SightingIndex) -> list[Match]:
+    # As wide as the protocol ever matches, without guard and caps: `judging` matches anew by the configuration of its
+    # day, and could not bring back what a narrower one had left out here.
     found: list[Match] = []
     keys = chain(export.keys(), export.revised_keys())
     while step := list(islice(keys, KEYS_PER_STEP)):
-        found += match(
-            step,
-            heard,
-            tolerance_intervals=configuration.tolerance_intervals,
-            median_tx_dbm=configuration.median_tx_dbm.by_confidence(),
-        )
+        found += match(step, heard, tolerance_intervals=TOLERANCE_INTERVALS, replay_guard_s=inf)
         await asyncio.sleep(0)  # not a wait: the other jobs' turn
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from aiohttp import web
@@ -22,13 +22,15 @@ from forewarn_client.forgetting import forget
 from forewarn_client.pinned_feeds import CONFIGURATION as PINNED_CONFIGURATION
 from forewarn_client.pinned_feeds import remembered
 from forewarn_client.timing import Timing
-from forewarn_protocol.errors import BadFeed, ForewarnError, Missing, NotVerified
+from forewarn_protocol.errors import BadExport, BadFeed, ForewarnError, Missing, NotVerified
+from forewarn_protocol.exports.reading import ExportFile
 from forewarn_protocol.feeds import sign_feed
 from forewarn_protocol.keys import ReportType
 from forewarn_simulations.clocks import VirtualClock
 from tests.client.conftest import NOON_S
 from tests.client.honest_server import DAY_S, HonestServer, p256, public, serving
 from tests.client.meetings import confirmed, key_of_day, meet, phone, stored_matches
+from tests.client.turning_loop import only_while_the_loop_turns
 
 YESTERDAY_S = NOON_S - DAY_S
 CONFIGURATION = "/config/vn.json"
@@ -325,6 +327,48 @@ async def test_a_fetch_cancelled_at_any_request_applies_nothing_half(
     assert len(await ledger(device)) == 3
     assert await stored_matches(device) == {CASE.key}
     assert list(device.settings.data.glob("tmp*")) == []
+
+
+@pytest.mark.parametrize("work", ["ExportFile", "SightingIndex"])
+async def test_the_loop_turns_while_a_file_is_opened_and_sightings_are_indexed(
+    device: Device, server: HonestServer, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    await meet(device, CASE, YESTERDAY_S, 30)
+    server.put_export([confirmed(CASE)])
+    if work == "ExportFile":
+        monkeypatch.setattr(fetching.ExportFile, "open_zip", only_while_the_loop_turns(fetching.ExportFile.open_zip))
+        monkeypatch.setattr(fetching.ExportFile, "verify", only_while_the_loop_turns(fetching.ExportFile.verify))
+    else:
+        monkeypatch.setattr(fetching, work, only_while_the_loop_turns(fetching.SightingIndex))
+    assert (await fetch(device)).complete
+    assert await stored_matches(device) == {CASE.key}
+
+
+async def test_a_fetch_cancelled_while_a_file_is_opened_stops_the_reading_and_applies_nothing(
+    device: Device, server: HonestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await meet(device, CASE, YESTERDAY_S, 30)
+    server.put_export([confirmed(CASE)])
+    task = asyncio.create_task(fetch(device))
+    stopped = asyncio.get_running_loop().create_future()
+    opening = only_while_the_loop_turns(fetching.ExportFile.open_zip, meanwhile=task.cancel)
+
+    def open_zip(file: BinaryIO) -> ExportFile:
+        try:
+            return opening(file)
+        except BaseException as error:
+            stopped.get_loop().call_soon_threadsafe(stopped.set_result, error)
+            raise
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fetching.ExportFile, "open_zip", open_zip)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert isinstance(await asyncio.wait_for(stopped, 5), BadExport)
+    assert await ledger(device) == set()
+    assert await stored_matches(device) == set()
+    assert (await fetch(device)).complete
+    assert await stored_matches(device) == {CASE.key}
 
 
 @pytest.mark.parametrize("path", [CONFIGURATION, INDEX, f"{INDEX}.sig"])

@@ -1,13 +1,16 @@
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from forewarn_client import judging
 from forewarn_client.alerts import active_alerts, keep_and_tell
 from forewarn_client.daemon import _fetch_and_match
 from forewarn_client.device import Device
+from forewarn_client.diary.block import ScanWindow
 from forewarn_client.fetching import fetch
 from forewarn_client.forgetting import forget
 from forewarn_client.judging import judge
@@ -18,7 +21,8 @@ from forewarn_protocol.risk import Likelihood
 from forewarn_simulations.clocks import VirtualClock
 from tests.client.conftest import NOON_S
 from tests.client.honest_server import DAY_S, HonestServer, serving
-from tests.client.meetings import confirmed, key_of_day, meet, phone, stored_matches
+from tests.client.meetings import NEAR_DBM, confirmed, heard, key_of_day, meet, phone, stored_matches
+from tests.client.turning_loop import only_while_the_loop_turns
 
 YESTERDAY_S = NOON_S - DAY_S
 CASE = key_of_day(YESTERDAY_S, 1)
@@ -34,6 +38,13 @@ async def server(clock: VirtualClock) -> AsyncIterator[HonestServer]:
 async def device(server: HonestServer, tmp_path: Path, clock: VirtualClock) -> AsyncIterator[Device]:
     async with phone(server, tmp_path / "phone", clock) as opened:
         yield opened
+
+
+async def meet_displaced(device: Device, by_s: float, rssi_dbm: int = NEAR_DBM) -> None:
+    """Let a device hear what `CASE` says within half an hour of yesterday, but so much later or earlier."""
+    for at_s in range(int(YESTERDAY_S), int(YESTERDAY_S) + 1800, 240):
+        spoken = heard(CASE, at_s, rssi_dbm)
+        await device.diary.record(ScanWindow.of([replace(spoken, time_s=at_s + by_s)]))
 
 
 async def test_half_an_hour_at_one_table_is_told_with_day_minutes_and_likelihood(
@@ -173,6 +184,46 @@ async def test_a_new_configuration_counts_for_old_days(device: Device, server: H
     await fetch(device)
     (alert,) = await judge(device)
     assert alert.rule == "gaen"
+
+
+async def test_a_wider_tolerance_counts_for_what_was_fetched_under_a_narrow_one(
+    device: Device, server: HonestServer
+) -> None:
+    await meet_displaced(device, by_s=3600)
+    server.put_export([confirmed(CASE)])
+    server.put_feeds(tolerance_intervals=3)
+    await fetch(device)
+    assert await judge(device) == []
+    server.sequence += 1
+    server.put_feeds(tolerance_intervals=12)
+    await fetch(device)
+    assert len(await judge(device)) == 1
+
+
+async def test_an_echo_that_the_tolerance_of_today_shuts_out_costs_no_true_encounter(
+    device: Device, server: HonestServer
+) -> None:
+    """Under the widest tolerance the guard starts at a stranger's whisper, and drops the encounter as its replay."""
+    await meet_displaced(device, by_s=-5400, rssi_dbm=-98)
+    await meet(device, CASE, YESTERDAY_S, 30)
+    server.put_export([confirmed(CASE)])
+    await fetch(device)
+    assert await judge(device) == []
+    server.sequence += 1
+    server.put_feeds(tolerance_intervals=2)
+    await fetch(device)
+    (alert,) = await judge(device)
+    assert alert.minutes in {25, 30, 35}
+
+
+async def test_the_loop_turns_while_the_diary_is_judged(
+    device: Device, server: HonestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await meet(device, CASE, YESTERDAY_S, 30)
+    server.put_export([confirmed(CASE)])
+    await fetch(device)
+    monkeypatch.setattr(judging, "judge_risk", only_while_the_loop_turns(judging.judge_risk))
+    assert len(await judge(device)) == 1
 
 
 async def test_a_single_identifier_is_marked_as_weaker_evidence_or_left_out_as_the_authority_says(
