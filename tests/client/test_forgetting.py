@@ -1,6 +1,8 @@
 import sqlite3
 from datetime import date, timedelta
 
+import pytest
+
 from forewarn_client import forgetting
 from forewarn_client.board import FORGETTING_OVERDUE_SINCE
 from forewarn_client.device import Device
@@ -122,6 +124,22 @@ async def test_a_break_after_the_keys_are_destroyed_is_mended_by_the_next_call(d
     assert await forget(device)
     assert await secrets_of(device, first_kept) == set()
     assert found_in_files(device, secrets) == 0
+
+
+async def test_a_days_key_is_destroyed_before_its_rows_are_touched(device: Device) -> None:
+    await live(device, range(-20, 1))
+    first_kept = TODAY - timedelta(days=14)
+    fault = "CREATE TRIGGER fault BEFORE DELETE ON scan_windows BEGIN SELECT RAISE(ABORT, 'rows stay'); END"
+    await device.database.write(sqlite3.Connection.execute, fault)
+    with pytest.raises(sqlite3.IntegrityError, match="rows stay"):
+        await forget(device)
+
+    def days(connection: sqlite3.Connection, table: str) -> int:
+        found: int = connection.execute("SELECT min(day) FROM " + table).fetchone()[0]  # noqa: S608 - two constants
+        return found
+
+    assert await device.database.read(days, "scan_windows") < day_number(first_kept)
+    assert await device.database.read(days, "day_keys") == day_number(first_kept)
 
 
 async def test_with_nothing_to_forget_nothing_is_written(device: Device) -> None:
