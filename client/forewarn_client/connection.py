@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -34,10 +34,10 @@ class Gone(Missing):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the API answered: the HTTP status and the bytes of the body."""
+    """What the API answered: the HTTP status and the bytes of the body, which may hold a token or a certificate."""
 
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 class Connection:

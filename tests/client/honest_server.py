@@ -40,7 +40,10 @@ def public(key: EllipticCurvePrivateKey) -> str:
 
 @dataclass
 class HonestServer:
-    """What it serves is in `files` by URL path; what it was asked is in `asked`; `faults` spoil single answers."""
+    """What it serves is in `files` by URL path; what it was asked is in `asked`; `faults` spoil single answers.
+
+    `encodings` holds the Accept-Encoding of every request.
+    """
 
     clock: Clock
     url: str = ""
@@ -51,6 +54,7 @@ class HonestServer:
     files: dict[str, bytes] = field(default_factory=dict)
     index: list[dict[str, Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
+    encodings: list[str | None] = field(default_factory=list)
     bodies: list[tuple[str, bytes]] = field(default_factory=list)
     faults: dict[str, list[Callable[[], web.StreamResponse | None]]] = field(default_factory=dict)
     date: str | None = None
@@ -122,6 +126,7 @@ class HonestServer:
         """Answer any request, after noting it."""
         body = await request.read()
         self.asked.append(request.path)
+        self.encodings.append(request.headers.get("Accept-Encoding"))
         if self.on_request is not None:
             self.on_request()
         if request.method == "POST":

@@ -252,6 +252,13 @@ async def test_compressed_answers_are_not_inflated(device: Device, server: Hones
     assert server.count(CONFIGURATION) == 2
 
 
+async def test_no_request_of_a_fetch_asks_for_a_compressed_answer(device: Device, server: HonestServer) -> None:
+    path = server.put_export([confirmed(CASE)])
+    assert (await fetch(device)).complete
+    assert {CONFIGURATION, INDEX, path} <= set(server.asked)
+    assert set(server.encodings) == {"identity"}
+
+
 async def test_a_listed_file_that_is_gone_meanwhile_is_no_error(device: Device, server: HonestServer) -> None:
     path = server.put_export([confirmed(CASE)])
     listed = {suffix: server.files[INDEX + suffix] for suffix in ("", ".sig")}

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forewarn_client import report_state
+from forewarn_client.connection import Answer
 from forewarn_client.device import Device
 from forewarn_client.forgetting import forget
 from forewarn_client.offering import Offer, Wish
@@ -436,6 +437,17 @@ async def test_when_all_is_sent_nothing_is_kept_that_could_send_it_again(device:
 
 
 @pytest.mark.usefixtures("device")
+def test_what_the_server_answered_is_in_no_repr() -> None:
+    assert "certificate" not in repr(Answer(200, b'{"certificate": "..."}'))
+
+
+async def test_no_request_of_a_report_asks_for_a_compressed_answer(device: Device, server: HonestServer) -> None:
+    """What inflates would pass any limit on what was sent."""
+    assert await report(device, CODE, consent=yes) is Outcome.SENT
+    assert set(STEPS) <= set(server.asked)
+    assert set(server.encodings) == {"identity"}
+
+
 async def test_without_a_server_nobody_is_asked_for_consent(
     server: HonestServer, tmp_path: Path, clock: VirtualClock
 ) -> None:
