@@ -19,6 +19,7 @@ from pydantic_settings import (
 
 from forewarn_protocol.errors import BadSettings, ForewarnError
 from forewarn_protocol.exports.signing import public_key_from_base64
+from forewarn_protocol.feeds import Region
 
 ENVIRONMENT_PREFIX: Final = "FOREWARN_CLIENT_"
 SETTINGS_FILE: Final = "settings.toml"
@@ -58,7 +59,7 @@ class ClientSettings(BaseSettings):
     public_key: Annotated[tuple[str, ...], NoDecode] = Field(
         (), max_length=8, description="feed keys that are trusted, at most 8: base64 of a DER SubjectPublicKeyInfo"
     )
-    region: str = Field("vn", pattern=r"^[A-Za-z0-9_-]{1,16}$", description="region whose keys are fetched, such as vn")
+    region: Region = Field("vn", description="region whose keys are fetched, such as vn")
     language: Literal["vi", "en"] = Field("vi", description="language of alerts: vi or en")
     radio: Literal["loopback", "bluez", "hci"] = Field("loopback", description="radio to use: loopback, bluez or hci")
     service_uuid: int = Field(0xFD6F, ge=0, le=0xFFFF, description="16-bit UUID of the service data, 0..65535")

@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from forewarn_protocol.errors import BadFeed
-from forewarn_protocol.feeds import Feed, FeedPart
+from forewarn_protocol.feeds import Feed, FeedPart, Region
 from forewarn_protocol.wire import parse_json
 
 MAX_ADVICE_BYTES: Final = 64 * 1024
@@ -16,7 +16,6 @@ Sentence = Annotated[str, Field(min_length=1, max_length=500, pattern=r"^[^\x00-
 # Only web pages: what stands here becomes a link on the person's own device.
 WebAddress = Annotated[str, Field(max_length=300, pattern=r"^https://[^\s\x00-\x1f\x7f]+$")]
 Telephone = Annotated[str, Field(pattern=r"^[+0-9][0-9 ()-]{1,29}$")]
-Region = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,15}$")]
 
 
 class Contact(FeedPart):

@@ -6,10 +6,9 @@ from typing import Annotated, Final
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from pydantic import AfterValidator, Field
 
-from forewarn_protocol.advice import Region
 from forewarn_protocol.errors import BadFeed, BadInput
 from forewarn_protocol.exports.signing import public_key_from_base64
-from forewarn_protocol.feeds import Feed, FeedPart
+from forewarn_protocol.feeds import Feed, FeedPart, Region
 from forewarn_protocol.intervals import TOLERANCE_INTERVALS
 from forewarn_protocol.metadata import Confidence
 from forewarn_protocol.risk import RiskConfiguration

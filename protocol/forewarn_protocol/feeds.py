@@ -1,14 +1,16 @@
 """Signed feeds: index, configuration and advice, each with a sequence and an expiry against rollback and freeze."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, EllipticCurvePrivateKey, EllipticCurvePublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema
 
 from forewarn_protocol.errors import BadFeed, NotVerified
 from forewarn_protocol.wire import WireModel
@@ -18,6 +20,17 @@ MAX_INDEX_LIFE_S: Final = 24 * 3600
 # The prefix keeps a feed's signature from being taken for one over anything else that this key might ever sign; the
 # path keeps one feed from being served as another.
 _CONTEXT: Final = b"forewarn:"
+_REGION: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,15}")
+
+
+def _region(text: str) -> str:
+    if not _REGION.fullmatch(text):
+        raise ValueError("a region is 1 to 16 small letters, digits or hyphens and begins with no hyphen, such as vn")
+    return text
+
+
+Region = Annotated[str, AfterValidator(_region)]
+"""The name of a region: it stands in the paths of feeds and exports, in certificates and in every setting."""
 
 
 class FeedAge(Enum):
@@ -48,6 +61,11 @@ class FeedPart(WireModel):
     """A part of a feed; its fields are named on the wire as they are here."""
 
     model_config = ConfigDict(alias_generator=None)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Take null for what it is: one authority writes feeds, not clients in many languages."""
+        return handler(source)
 
 
 class Feed(FeedPart):

@@ -4,11 +4,22 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, ClassVar, Final, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Final, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator, ValidationError, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    WithJsonSchema,
+)
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, core_schema
 
 from forewarn_protocol.errors import BadInput, BadMessage, Refused
 
@@ -89,8 +100,33 @@ Padding = Annotated[str, Field(repr=False, max_length=MAX_BODY_BYTES)]
 """Text without meaning that brings a message to the size all messages have."""
 
 
+@dataclass(frozen=True, slots=True)
+class _NullIsAbsent:
+    default: Any
+
+    def __call__(self, value: Any) -> Any:
+        return self.default if value is None else value
+
+
+def _let_null_be_absent(schema: Any) -> None:
+    # A validator that runs before the model would turn JSON into Python first, and strict types would then refuse a
+    # list where a tuple belongs; so each field that has a default is told by itself what null means.
+    while "fields" not in schema:
+        if "schema" not in schema:
+            return
+        schema = schema["schema"]
+    for field in schema["fields"].values():
+        optional = field["schema"]
+        if optional["type"] != "default" or "default" not in optional or optional["schema"]["type"] == "nullable":
+            continue
+        inner, means = optional["schema"], _NullIsAbsent(optional["default"])
+        if inner.get("function", {}).get("function") != means:  # a model inside another passes here once more
+            nullable = core_schema.nullable_schema(inner)
+            optional["schema"] = core_schema.no_info_after_validator_function(means, nullable)
+
+
 class WireModel(BaseModel):
-    """A message: frozen, camelCase on the wire, unknown fields ignored, no value in an error.
+    """A message: frozen, camelCase on the wire, unknown fields ignored, null the same as absent, no value in an error.
 
     `codes` names the API's error code for a field that is wrong; any other fault is a malformed message.
     """
@@ -105,6 +141,13 @@ class WireModel(BaseModel):
         hide_input_in_errors=True,
     )
     codes: ClassVar[dict[str, str]] = {}
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Let null in an optional field count as absent, as clients in many languages write it."""
+        schema = handler(source)
+        _let_null_be_absent(schema)
+        return schema
 
     @classmethod
     def parse(cls, body: bytes) -> Self:

@@ -8,7 +8,7 @@ import jwt
 
 from forewarn_protocol.errors import BadMessage, NotVerified
 from forewarn_protocol.intervals import first_interval
-from forewarn_protocol.verification import CERTIFICATE_ALGORITHM, CertificateClaims, TestType
+from forewarn_protocol.verification import CERTIFICATE_ALGORITHM, CERTIFICATE_S, CertificateClaims, TestType
 from forewarn_protocol.wire import base64_text
 from forewarn_server.config import ServerSettings
 from forewarn_server.signing_keys import SigningKey
@@ -39,7 +39,7 @@ def mint(
         "iss": settings.authority,
         "aud": audience(settings),
         "iat": now_s,
-        "exp": now_s + settings.certificate_minutes * 60,
+        "exp": now_s + CERTIFICATE_S,
         "jti": jti,
         "reportType": test_type.value,
         "tekmac": base64_text(tekmac),

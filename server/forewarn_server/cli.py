@@ -27,14 +27,13 @@ from forewarn_shell.clock import SystemClock
 
 app = typer.Typer(
     help="Forewarn's server: codes, publish, exports, feeds.",
-    no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
 
-api_key = typer.Typer(help="API keys of the health authority.", no_args_is_help=True)
-code = typer.Typer(help="One-time codes.", no_args_is_help=True)
+api_key = typer.Typer(help="API keys of the health authority.")
+code = typer.Typer(help="One-time codes.")
 app.add_typer(api_key, name="api-key")
 app.add_typer(code, name="code")
 app.add_typer(export, name="export")

@@ -1,23 +1,33 @@
 """What an operator may set: name, default, unit and bounds on one line, read once, injected."""
 
 import os
+import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict
 
 from forewarn_protocol.errors import BadSettings, Missing
+from forewarn_protocol.feeds import Region
 from forewarn_shell.files import read_bounded
 
 SETTINGS_FILE: Final = "settings.toml"
 ENVIRONMENT_PREFIX: Final = "FOREWARN_SERVER_"
 _MAX_SETTINGS_BYTES: Final = 65_536
 
-Region = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
-AuthorityId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+_AUTHORITY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+def _authority_id(text: str) -> str:
+    if not _AUTHORITY_ID.fullmatch(text):
+        raise ValueError("the name of an authority is 1 to 64 letters, digits, dots, hyphens or underscores")
+    return text
+
+
+AuthorityId = Annotated[str, AfterValidator(_authority_id)]
 
 
 class ServerSettings(BaseSettings):
@@ -38,10 +48,6 @@ class ServerSettings(BaseSettings):
 
     upload_wait_seconds: int = Field(20, ge=1, le=600, description="seconds that the body of a request may take")
 
-    short_code_minutes: int = Field(15, ge=1, le=60, description="minutes that a code of 8 digits lives")
-    long_code_hours: int = Field(24, ge=1, le=24, description="hours that a code of 16 characters lives")
-    token_hours: int = Field(24, ge=1, le=24, description="hours that a verification token lives")
-    certificate_minutes: int = Field(15, ge=1, le=60, description="minutes that a certificate lives")
     codes_per_key_and_day: int = Field(1_000, ge=0, le=1_000_000, description="codes an API key may issue in a UTC day")
     maximum_symptom_days: int = Field(14, ge=1, le=28, description="days that a symptom or test date may lie back")
 
@@ -54,6 +60,14 @@ class ServerSettings(BaseSettings):
     embargo_h: int = Field(2, ge=2, le=24, description="hours between a key's expiry and its publication")
     key_retention_days: int = Field(14, ge=1, le=14, description="days that keys and export files stay")
     audit_retention_days: int = Field(365, ge=1, le=365, description="days that an act of staff stays in the audit")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _refuse_truth(cls, value: object) -> object:
+        # true would else pass for the number 1.
+        if isinstance(value, bool):
+            raise ValueError("true and false are no values here: give a number, or text in quotes")  # noqa: TRY004 - pydantic tells of a ValueError only
+        return value
 
     @classmethod
     def load(cls, data: Path, **overrides: object) -> Self:
@@ -82,7 +96,7 @@ class ServerSettings(BaseSettings):
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             name = ".".join(str(part) for part in first["loc"]) or "settings"
-            raise BadSettings(f"the setting {name} is wrong: {first['msg']}") from error
+            raise BadSettings(f"the setting {name} is wrong: {first['msg'].removeprefix('Value error, ')}") from error
 
     @property
     def authority(self) -> str:

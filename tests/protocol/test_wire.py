@@ -6,12 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from forewarn_protocol.errors import BadInput, BadMessage
-from forewarn_protocol.publishing import PublishAnswer
-from forewarn_protocol.verification import VerifyRequest
-from forewarn_protocol.wire import MAX_BODY_BYTES, bytes_of
+from forewarn_protocol.errors import BadInput, BadMessage, Refused
+from forewarn_protocol.publishing import PublishAnswer, PublishedKey, PublishRequest
+from forewarn_protocol.verification import BatchIssueRequest, IssueRequest, VerifyRequest
+from forewarn_protocol.wire import MAX_BODY_BYTES, WireModel, bytes_of
 
 CODE = "91827364"
+KEY = "AAECAwQFBgcICQoLDA0ODw=="
 
 
 def verify_body(**fields: object) -> bytes:
@@ -54,10 +55,52 @@ def test_unknown_fields_are_ignored() -> None:
     assert VerifyRequest.parse(verify_body(invented=[1, {"a": None}])).code == CODE
 
 
-@pytest.mark.parametrize("value", [7, True, None, ["x"], {"x": 1}, 1.5])
+@pytest.mark.parametrize("value", [7, True, ["x"], {"x": 1}, 1.5])
 def test_a_field_of_another_type_is_refused_and_not_converted(value: object) -> None:
     with pytest.raises(BadInput):
         VerifyRequest.parse(verify_body(padding=value))
+
+
+@pytest.mark.parametrize(
+    ("model", "required", "optional"),
+    [
+        (VerifyRequest, {"code": CODE}, ("accept", "nonce", "padding")),
+        (IssueRequest, {"testType": "likely"}, ("symptomDate", "testDate", "uuid", "padding")),
+        (
+            PublishRequest,
+            {"temporaryExposureKeys": [], "healthAuthorityID": "vn", "verificationPayload": "x", "hmackey": KEY},
+            ("symptomOnsetInterval", "traveler", "revisionToken", "padding"),
+        ),
+        (
+            PublishedKey,
+            {"key": KEY, "rollingStartNumber": 1, "rollingPeriod": 2},
+            ("transmissionRisk",),
+        ),
+        (PublishAnswer, {}, ("revisionToken", "insertedExposures", "error", "code", "warnings", "padding")),
+    ],
+)
+def test_null_in_an_optional_field_counts_as_absent(
+    model: type[WireModel], required: dict[str, object], optional: tuple[str, ...]
+) -> None:
+    absent = model.parse(json.dumps(required).encode())
+    wire_names = {info.alias for info in model.model_fields.values() if not info.is_required()}
+    assert wire_names == set(optional)
+    assert model.parse(json.dumps(required | dict.fromkeys(optional)).encode()) == absent
+
+
+def test_null_in_an_optional_field_of_an_inner_message_counts_as_absent() -> None:
+    key = {"key": KEY, "rollingStartNumber": 1, "rollingPeriod": 2, "transmissionRisk": None}
+    head = {"healthAuthorityID": "vn", "verificationPayload": "x", "hmacKey": KEY}
+    request = PublishRequest.parse(json.dumps({**head, "temporaryExposureKeys": [key]}).encode())
+    assert request.keys[0].transmission_risk == 0
+    batch = BatchIssueRequest.parse(b'{"codes":[{"testType":"likely","padding":null,"uuid":null}],"padding":null}')
+    assert (batch.padding, batch.requests[0].padding) == ("", "")
+
+
+@pytest.mark.parametrize("field", ["code", "accept"])
+def test_null_is_no_value_for_what_is_required_nor_inside_a_list(field: str) -> None:
+    with pytest.raises(Refused):
+        VerifyRequest.parse(verify_body(**{field: None if field == "code" else [None]}))
 
 
 def test_no_error_and_no_repr_repeats_what_was_sent() -> None:

@@ -22,6 +22,7 @@ class Reply:
     status: int
     body: bytes
     headers: CIMultiDict[str]
+    reason: str | None
 
     @property
     def json(self) -> Any:
@@ -40,7 +41,7 @@ class RunningServer:
         """Send anything, with headers named as in Python (content_type)."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         async with self.session.request(method, self.url + path, data=body, headers=sent) as response:
-            return Reply(response.status, await response.read(), CIMultiDict(response.headers))
+            return Reply(response.status, await response.read(), CIMultiDict(response.headers), response.reason)
 
     async def post(self, path: str, message: object, **headers: str) -> Reply:
         """Send a JSON message."""

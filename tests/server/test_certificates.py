@@ -108,7 +108,7 @@ def test_a_flipped_bit_is_refused(settings: ServerSettings) -> None:
         certificates.read(settings, KEY, f"{header}.{payload[:10]}{other}.{signature}", now_s=NOON)
 
 
-SETTINGS = ServerSettings.model_construct(region="vn", health_authority_id="", certificate_minutes=15)
+SETTINGS = ServerSettings.model_construct(region="vn", health_authority_id="")
 
 
 @given(text=st.text(max_size=300) | st.from_regex(r"[A-Za-z0-9_-]{0,40}(\.[A-Za-z0-9_-]{0,40}){0,4}", fullmatch=True))

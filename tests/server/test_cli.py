@@ -105,6 +105,12 @@ def test_bad_usage_is_one_line_and_exit_2(
     assert_one_line(capsys, named)
 
 
+@pytest.mark.parametrize("arguments", [(), ("code",), ("api-key",), ("export",)])
+def test_without_a_command_one_short_line_says_where_help_is(capsys: Output, arguments: tuple[str, ...]) -> None:
+    assert forewarn_server(*arguments) == 2
+    assert capsys.readouterr().err == "forewarn-server: Missing command. (try: forewarn-server --help)\n"
+
+
 def test_a_damaged_database_is_one_line_and_exit_3(data: Path, capsys: Output) -> None:
     (data / "exposure.db").write_bytes(b"half a file")
     assert forewarn_server("code", "issue", "--data", data) == 3

@@ -1,15 +1,26 @@
 import asyncio
 import base64
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from forewarn_protocol.verification import VERIFICATION_ERRORS
+from forewarn_protocol.errors import Missing
+from forewarn_protocol.verification import VERIFICATION_ERRORS, IssueRequest
 from forewarn_server import certificates
+from forewarn_server.accounts.api_keys import COMMAND_LINE
+from forewarn_server.codes.issuing import issue
 from forewarn_server.config import ServerSettings
+from forewarn_server.retention.forgetting import forget
+from forewarn_server.store.engine import Database
 from forewarn_server.store.exposure_tables import codes, tokens
+from forewarn_server.store.registry_tables import issued
 from tests.server.hand_clock import NOON, HandClock
 from tests.server.running_server import Reply, RunningServer, running
 
@@ -186,6 +197,15 @@ async def test_a_bad_token_or_hmac_has_its_own_code(server: RunningServer, messa
     assert_refused(await server.post("/api/certificate", message), code)
 
 
+async def test_a_token_is_not_forgotten_while_its_code_can_be_sent_again(server: RunningServer) -> None:
+    message = {"code": (await server.new_code())["longCode"], "nonce": NONCE}
+    token = (await server.post("/api/verify", message)).json["token"]
+    server.clock.advance(24 * 3600 - 1)
+    await forget(server.context)
+    assert (await server.post("/api/verify", message)).json["token"] == token
+    assert (await server.post("/api/certificate", {"token": token, "ekeyhmac": HMAC})).status == 200
+
+
 async def test_neither_codes_nor_tokens_stand_in_the_databases(server: RunningServer) -> None:
     issued = await server.new_code(uuid=UUID)
     token = await server.new_token()
@@ -320,3 +340,40 @@ async def test_answers_to_phones_have_one_size_and_one_status_line(server: Runni
     ]
     assert {len(reply.body) for reply in replies} == {2048}
     assert {tuple(reply.headers) for reply in replies} == {tuple(verified.headers)}
+
+
+async def test_no_status_has_a_word_beside_its_number(settings: ServerSettings, clock: HandClock) -> None:
+    async with running(settings.model_copy(update={"codes_per_key_and_day": 1}), clock) as server:
+        replies = [
+            await server.staff("/api/issue", {"testType": "confirmed"}),
+            await server.staff("/api/issue", {}),
+            await server.staff("/api/checkcodestatus", {"uuid": UUID}),
+            await server.staff("/api/issue", {"testType": "confirmed"}),
+        ]
+    assert [(reply.status, reply.reason) for reply in replies] == [(200, ""), (400, ""), (404, ""), (429, "")]
+
+
+class StopsBeforeCommit:
+    """A database on a machine that stops when all was written and nothing of it committed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        async with self._database.writing() as connection:
+            yield connection
+            raise Missing("the machine stopped")
+
+
+@pytest.mark.parametrize(("stops", "codes_left"), [("registry", 1), ("exposure", 0)])
+async def test_a_stop_between_two_commits_leaves_a_code_nobody_was_told_and_never_one_told_that_is_not_there(
+    server: RunningServer, stops: str, codes_left: int
+) -> None:
+    context = server.context
+    stopping = replace(context, **{stops: cast("Any", StopsBeforeCommit(getattr(context, stops)))})
+    with pytest.raises(Missing):
+        await issue(stopping, COMMAND_LINE, IssueRequest.parse(b'{"testType":"confirmed"}'))
+    async with context.exposure.reading() as exposure, context.registry.reading() as registry:
+        assert len((await exposure.execute(select(codes))).all()) == codes_left
+        assert (await registry.execute(select(issued))).all() == []

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
-from forewarn_protocol.errors import ForewarnError
+from forewarn_protocol.errors import ForewarnError, Refused
 from forewarn_protocol.publishing import KEY_RULES, SET_RULES, SIZE_RULES
 from forewarn_server.config import ServerSettings
 from forewarn_server.context import Context
@@ -22,7 +22,7 @@ from forewarn_server.store.exposure_tables import publishes
 from tests.server.hand_clock import HandClock
 from tests.server.publish_routes import INVALID_CERTIFICATE, NOW, Keys, assert_refused, certified, count, stored
 from tests.server.reporting_phone import Phone, b64, day_key, published
-from tests.server.running_server import RunningServer
+from tests.server.running_server import RunningServer, running
 
 # One request a rule of the table: its own key is bad, the other two are good.
 ONE_KEY_IS_DROPPED: dict[str, dict[str, Any]] = {
@@ -125,6 +125,16 @@ async def test_the_hmac_without_risk_does_not_count_where_a_risk_is_given(server
     assert_refused(await phone.publish(phone.past_keys(risk=2), with_risk=False), INVALID_CERTIFICATE)
 
 
+async def test_null_counts_as_absent_in_every_optional_field(server: RunningServer) -> None:
+    phone = Phone(server)
+    keys = [{**key, "transmissionRisk": None} for key in phone.past_keys()]
+    body = await phone.request([{**key, "transmissionRisk": 0} for key in keys])
+    nulls = dict.fromkeys(("symptomOnsetInterval", "traveler", "revisionToken", "padding"))
+    assert (await server.post("/v1/publish", {**body, "temporaryExposureKeys": keys, **nulls})).status == 200
+    # And the same request without them is the same request.
+    assert (await server.post("/v1/publish", body)).json["warnings"] == ["already published"]
+
+
 async def test_unknown_fields_traveler_and_regions_of_other_clients_do_no_harm(server: RunningServer) -> None:
     phone = Phone(server)
     extra = {"traveler": True, "regions": ["US"], "appPackageName": "org.example", "symptomOnsetInterval": NOW - 300}
@@ -144,6 +154,47 @@ async def test_chaff_gets_an_answer_of_the_same_size_and_stores_nothing(server: 
     assert (chaff.status, set(chaff.headers)) == (real.status, set(real.headers))
     assert set(chaff.json) == set(real.json)
     assert len(chaff.json["revisionToken"]) == len(real.json["revisionToken"])
+
+
+class NotingClock(HandClock):
+    """Notes each look at it: of all that the checks need, the time alone comes from outside."""
+
+    looks: int = 0
+
+    def utc(self) -> float:
+        self.looks += 1
+        return super().utc()
+
+
+async def test_chaff_goes_through_the_checks_that_a_refused_publish_goes_through(settings: ServerSettings) -> None:
+    clock = NotingClock()
+    async with running(settings, clock) as server:
+        phone = Phone(server)
+        body = await phone.request(phone.past_keys())
+        clock.advance(15 * 60)  # the certificate has expired: the checks find it, and no database is asked
+        looks = {}
+        for name, headers in (("real", {}), ("chaff", {"x_chaff": "1"})):
+            before = clock.looks
+            reply = await server.post("/v1/publish", body, **headers)
+            looks[name] = (reply.status, clock.looks - before)
+        malformed = clock.looks
+        await server.post("/v1/publish", {}, x_chaff="1")
+        malformed = clock.looks - malformed
+    assert looks == {"real": (401, malformed + 1), "chaff": (200, malformed + 1)}
+
+
+async def test_the_checks_before_the_database_are_all_there_are(server: RunningServer) -> None:
+    phone = Phone(server)
+    body = await phone.request([*phone.past_keys(2), ONE_KEY_IS_DROPPED["too_old"]])
+    examined = examine(server.context, json.dumps(body).encode())
+    assert isinstance(examined.judged, tuple)
+    assert [verdict.broken and verdict.broken.name for verdict in examined.judged] == [None, None, "too_old"]
+    for text in ("not ours", b64(bytes(48))):
+        with pytest.raises(Refused, match="revision token"):
+            examine(server.context, json.dumps({**body, "revisionToken": text}).encode())
+    again = Phone(server)
+    overlapping = await again.request(WHOLE_REQUEST_IS_REFUSED["overlap"]())
+    assert isinstance(examine(server.context, json.dumps(overlapping).encode()).judged, Refused)
 
 
 async def test_chaff_of_random_bytes_gets_it_too(server: RunningServer) -> None:

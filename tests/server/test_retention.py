@@ -65,6 +65,26 @@ async def test_a_file_that_a_stopped_run_left_behind_is_deleted_by_the_next(serv
     assert len(await exports_of(server)) == 1
 
 
+async def test_no_file_goes_before_the_index_that_no_longer_names_it_is_signed(server: RunningServer) -> None:
+    await seal_three_reports(server)
+    index = exports_folder(server.context.settings) / "index.json"
+    file = index.with_name((await index_of(server)).files[0].path)
+    server.clock.advance(14 * DAY_S)
+    # A folder in its place: the new index can be signed but not be put there.
+    old = index.rename(index.with_name("old"))
+    (index / "in the way").mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        await forget(server.context)
+    assert file.exists()
+    (index / "in the way").rmdir()
+    index.rmdir()
+    old.rename(index)
+    # Its rows are gone already; the next run must sign all the same before it deletes.
+    assert (await forget(server.context)).files == 1
+    assert not file.exists()
+    assert (await index_of(server)).files == ()
+
+
 async def test_keys_that_wait_for_their_embargo_or_for_others_are_not_forgotten(server: RunningServer) -> None:
     await published(server)
     server.clock.advance(DAY_S)
@@ -79,7 +99,11 @@ async def test_keys_that_were_withheld_are_forgotten_when_no_device_could_match_
     server.clock.advance(15 * DAY_S)
     await forget(server.context)
     assert await rows_in(server, keys) == 1
-    server.clock.advance(2 * DAY_S)
+    # The key ended at midnight, twelve hours before it was sent.
+    server.clock.advance(2 * DAY_S - DAY_S // 2 - 1)
+    await forget(server.context)
+    assert await rows_in(server, keys) == 1
+    server.clock.advance(1)
     await forget(server.context)
     assert await rows_in(server, keys) == 0
 

@@ -16,7 +16,7 @@ from forewarn_server.exports import batches
 from forewarn_server.exports.sealing import exports_folder, publish_index, seal, sealing_rules
 from forewarn_server.public.turn import publishing_turn
 from tests.server.hand_clock import HandClock
-from tests.server.published_files import exports_of, index_of, texts_in, texts_of
+from tests.server.published_files import exports_of, index_of, texts_in, texts_of, until
 from tests.server.reporting_phone import Phone, published
 from tests.server.running_server import RunningServer, running
 
@@ -106,6 +106,36 @@ async def test_a_file_written_by_a_seal_that_stopped_before_noting_it_is_written
     assert sorted(path.name for path in folder.iterdir()) == sorted(
         [batch.name, "index.json", "index.json.sig", "index.txt"]
     )
+
+
+async def test_a_batch_whose_file_cannot_be_put_in_its_place_is_not_finished(server: RunningServer) -> None:
+    expected = await reports(server)
+    (batch,) = await batches.claim(
+        server.context.exposure, sealing_rules(server.context.settings), server.context.now_s()
+    )
+    in_the_way = exports_folder(server.context.settings) / batch.name / "folder"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(OSError, match="directory"):
+        await seal(server.context)
+    assert await batches.finished(server.context.exposure) == []
+    in_the_way.rmdir()
+    in_the_way.parent.rmdir()
+    await seal(server.context)
+    await assert_each_is_published_once(server, expected)
+
+
+async def test_an_index_signed_by_somebody_else_does_not_stand_for_the_seal_of_the_hour(server: RunningServer) -> None:
+    expected = await reports(server)
+    # The full hour, at which forgetting signs the index too; the sealing job wakes a second later.
+    server.clock.now_s += 3_600
+    await sign_the_index_only(server)
+    server.clock.advance(1)
+
+    async def is_sealed() -> bool:
+        return bool((await index_of(server)).files)
+
+    await until(is_sealed)
+    await assert_each_is_published_once(server, expected)
 
 
 async def test_a_server_that_starts_after_a_crash_serves_what_was_claimed(

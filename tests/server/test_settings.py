@@ -39,6 +39,11 @@ def test_a_folder_without_server_says_init(tmp_path: Path) -> None:
         ('region = "vn"\nkey_retention_days = 15\n', "key_retention_days"),
         ('region = "vn"\nport = nan\n', "port"),
         ('region = "vn"\nhealth_authority_id = "a b"\n', "health_authority_id"),
+        ('region = "vn"\nport = true\n', "port is wrong: true and false are no values"),
+        ('region = "vn"\nlog_level = false\n', "log_level"),
+        ('region = "vn"\nshort_code_minutes = 60\n', "short_code_minutes"),
+        ('region = "vn"\ncertificate_minutes = 60\n', "certificate_minutes"),
+        ('region = "vn"\ntoken_hours = 1\n', "token_hours"),
         ("region = ", SETTINGS_FILE),
     ],
 )
@@ -47,6 +52,22 @@ def test_a_wrong_setting_is_named_in_one_line(data: Path, text: str, named: str)
     with pytest.raises(BadSettings, match=named) as caught:
         ServerSettings.load(data)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("region", ["an-unusually-long-region", "VN", "v_n", "-vn", "vn\n", ""])
+def test_a_region_that_devices_refuse_is_refused_before_anything_is_made(tmp_path: Path, region: str) -> None:
+    with pytest.raises(BadSettings, match="region is wrong: a region is 1 to 16 small letters"):
+        initialise(tmp_path / "data", region)
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_longest_region_is_served(tmp_path: Path) -> None:
+    assert initialise(tmp_path / "data", "a-region-of-16-c").region == "a-region-of-16-c"
+
+
+def test_the_name_of_an_authority_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match="1 to 64 letters"):
+        initialise(tmp_path / "data", "vn", "Ministry of Health")
 
 
 def test_a_wrong_environment_is_named_too(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

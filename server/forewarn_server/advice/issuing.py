@@ -48,7 +48,7 @@ def advice(context: Context, head: FeedHead) -> Advice:
 
 def add_jobs(app: web.Application) -> None:
     """Keep the advice signed."""
-    keep_issued(app, "advice", issue_advice, feed_path)
+    keep_issued(app, "advice", issue_advice)
 
 
 def feed_path(region: str) -> str:

@@ -3,14 +3,16 @@
 import hmac
 import secrets
 from datetime import date
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forewarn_protocol.verification import (
+    NONCE_BYTES,
     SHORT_CODE_DIGITS,
+    TOKEN_S,
     CertificateAnswer,
     CertificateRequest,
     TestType,
@@ -23,8 +25,6 @@ from forewarn_server.codes.values import as_typed, long_hash, nonce_hash, short_
 from forewarn_server.context import Context
 from forewarn_server.store.exposure_tables import codes, tokens
 
-_NONCE_BYTES: Final = 32
-
 
 async def verify(context: Context, request: VerifyRequest) -> VerifyAnswer:
     """Exchange a code for a token; the same code with the same nonce gives the same token again.
@@ -34,7 +34,7 @@ async def verify(context: Context, request: VerifyRequest) -> VerifyAnswer:
     """
     now_s = context.now_s()
     # Without a nonce, one that nobody knows: the claim cannot be repeated.
-    nonce = request.nonce or secrets.token_bytes(_NONCE_BYTES)
+    nonce = request.nonce or secrets.token_bytes(NONCE_BYTES)
     hashed = nonce_hash(context.keys.code_hash, nonce)
     # Guesses end here, without a turn among the writers.
     async with context.exposure.reading() as connection:
@@ -44,7 +44,7 @@ async def verify(context: Context, request: VerifyRequest) -> VerifyAnswer:
         token = token_of(context.keys.token, row.uuid, nonce)
         if row.nonce_hash is None:
             await connection.execute(update(codes).where(codes.c.uuid == row.uuid).values(nonce_hash=hashed))
-            await connection.execute(insert(tokens).values(_token_row(context, row, token, now_s)))
+            await connection.execute(insert(tokens).values(_token_row(row, token, now_s)))
     return VerifyAnswer(
         testtype=TestType(row.test_type),
         token=token,
@@ -106,7 +106,7 @@ async def _usable(connection: AsyncConnection, request: CertificateRequest, now_
     return row
 
 
-def _token_row(context: Context, code: Row[Any], token: str, now_s: int) -> dict[str, Any]:
+def _token_row(code: Row[Any], token: str, now_s: int) -> dict[str, Any]:
     # Nothing here leads back to the code: the registry's bridge ends there.
     return {
         "token_hash": token_hash(token),
@@ -114,7 +114,7 @@ def _token_row(context: Context, code: Row[Any], token: str, now_s: int) -> dict
         "symptom_date": code.symptom_date,
         "test_date": code.test_date,
         "jti": str(uuid4()),
-        "expires_s": now_s + context.settings.token_hours * 3_600,
+        "expires_s": now_s + TOKEN_S,
     }
 
 

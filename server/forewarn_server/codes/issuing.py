@@ -11,7 +11,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forewarn_protocol.errors import BadMessage, Refused
 from forewarn_protocol.intervals import day_at
-from forewarn_protocol.verification import ErrorAnswer, ExpireAnswer, IssueAnswer, IssueRequest, StatusAnswer, refuse
+from forewarn_protocol.verification import (
+    LONG_CODE_S,
+    SHORT_CODE_S,
+    ErrorAnswer,
+    ExpireAnswer,
+    IssueAnswer,
+    IssueRequest,
+    StatusAnswer,
+    refuse,
+)
 from forewarn_server.accounts.api_keys import Staff
 from forewarn_server.audit import record
 from forewarn_server.codes.values import Codes, long_hash, short_hash
@@ -134,8 +143,8 @@ async def _store(
     context: Context, exposure: AsyncConnection, uuid: str, request: IssueRequest, now_s: int
 ) -> IssueAnswer:
     drawn, hashes = await _draw_unused(context, exposure)
-    short_expires_s = now_s + context.settings.short_code_minutes * 60
-    long_expires_s = now_s + context.settings.long_code_hours * 3_600
+    short_expires_s = now_s + SHORT_CODE_S
+    long_expires_s = now_s + LONG_CODE_S
     row = {
         "uuid": uuid,
         **hashes,

@@ -44,7 +44,7 @@ def configuration(context: Context, head: FeedHead) -> DeviceConfiguration:
 
 def add_jobs(app: web.Application) -> None:
     """Keep the configuration signed."""
-    keep_issued(app, "configuration", issue_configuration, feed_path)
+    keep_issued(app, "configuration", issue_configuration)
 
 
 def feed_path(region: str) -> str:

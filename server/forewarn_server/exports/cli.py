@@ -10,7 +10,7 @@ from forewarn_protocol.errors import BadExport
 from forewarn_protocol.exports.signing import public_key_from_base64
 from forewarn_server.exports.inspecting import as_json, as_lines, open_export
 
-export = typer.Typer(help="Export files.", no_args_is_help=True)
+export = typer.Typer(help="Export files.")
 
 File = Annotated[Path, typer.Argument(help="An export: a zip, or a bare export.bin.", exists=True, dir_okay=False)]
 

@@ -65,7 +65,7 @@ def index_path(region: str) -> str:
 
 def add_jobs(app: web.Application) -> None:
     """Seal at start-up, which puts the index in order before the first request, and at each full hour."""
-    keep_issued(app, "seal", seal, index_path)
+    keep_issued(app, "seal", seal)
 
 
 async def seal(context: Context) -> Sealed:

@@ -19,7 +19,6 @@ from forewarn_protocol.publishing import (
     Verdict,
     days_since_onset,
     published_onset_days,
-    validate,
 )
 from forewarn_protocol.verification import TestType
 from forewarn_server.context import Context
@@ -43,18 +42,17 @@ async def publish(context: Context, examined: Examined) -> PublishAnswer:
     Raises:
         Refused: with a code of PROTOCOL's table; nothing is stored.
     """
-    request, claims = examined.request, examined.claims
-    first = RevisionToken.first(context.keys.token, claims.jti, claims.tekmac)
-    token = RevisionToken.read(context.keys.token, request.revision_token) if request.revision_token else first
+    claims, token, verdicts = examined.claims, examined.token, examined.judged
     async with context.exposure.writing() as connection:
         if await _is_repeated(connection, examined):
             return PublishAnswer(revision_token=token.text, warnings=(ALREADY_PUBLISHED,))
-        verdicts = validate(request, context.now_s())
-        changed = await _store(context, connection, examined, verdicts, token)
+        if isinstance(verdicts, Refused):
+            raise verdicts
+        changed = await _store(context, connection, examined, verdicts)
         row = {
             "jti": claims.jti,
             "tekmac": claims.tekmac,
-            "body_hash": request.fingerprint(),
+            "body_hash": examined.request.fingerprint(),
             "expires_s": hour_of(context.now_s()) + _REMEMBERED_S,
         }
         await connection.execute(insert(publishes).values(row))
@@ -79,7 +77,6 @@ async def _store(
     connection: AsyncConnection,
     examined: Examined,
     verdicts: Sequence[Verdict],
-    token: RevisionToken,
 ) -> int:
     teks = {verdict.tek.key: verdict.tek for verdict in verdicts if verdict.tek is not None}
     risks = {verdict.tek.key: verdict.transmission_risk for verdict in verdicts if verdict.tek is not None}
@@ -91,7 +88,7 @@ async def _store(
     changed = 0
     for stored in known:
         tek = teks.pop(stored.key)
-        if check_revision(stored, tek, token, examined.claims.report_type):
+        if check_revision(stored, tek, examined.token, examined.claims.report_type):
             values = _revised_values(context, examined, stored, _onset_days(context, examined, tek), group)
             await connection.execute(update(keys).where(keys.c.key == stored.key).values(values))
             changed += 1
@@ -105,7 +102,7 @@ async def _store(
             "report_type": REPORT_TYPES[examined.claims.report_type],
             "transmission_risk": risks[tek.key],
             "onset_days": _onset_days(context, examined, tek),
-            "revision_tag": token.tag(tek.key),
+            "revision_tag": examined.token.tag(tek.key),
             "report_group": group,
             "releasable_s": releasable_s(tek, context.now_s(), context.settings.embargo_h * HOUR_S),
         }

@@ -1,7 +1,7 @@
 """Forgets what is due, in the table below, and overwrites it; behind the index's back nothing is deleted.
 
 Order for export files: rows go, then the index that no longer names them is signed, then the files go. A crash in
-between leaves files that nothing names, and the next run removes them.
+between leaves files that the next run removes, after it has signed the index in its turn.
 """
 
 import asyncio
@@ -81,27 +81,29 @@ async def forget(context: Context) -> Forgotten:
     settings, now_s = context.settings, context.now_s()
     async with publishing_turn(settings.data):
         async with context.exposure.writing() as connection:
-            rows = await _delete(connection, exposure_rules(settings, now_s))
+            rows = await _delete_rows(connection, exposure_rules(settings, now_s))
         async with context.registry.writing() as connection:
-            rows |= await _delete(connection, registry_rules(settings, now_s))
-        if rows[batches.name]:
-            await publish_index(context)
+            rows |= await _delete_rows(connection, registry_rules(settings, now_s))
         named = {batch.name for batch in await batch_store.all_batches(context.exposure)}
-        files = await asyncio.to_thread(_delete_unnamed, exports_folder(settings), named)
+        unnamed = await asyncio.to_thread(_unnamed, exports_folder(settings), named)
+        # Files without rows tell that an earlier run may have stopped before it signed.
+        if rows[batches.name] or unnamed:
+            await publish_index(context)
+        await asyncio.to_thread(_delete_files, exports_folder(settings), unnamed)
     overwritten = [await database.overwrite_deleted() for database in (context.exposure, context.registry)]
-    return Forgotten(rows, files, all(overwritten))
+    return Forgotten(rows, len(unnamed), all(overwritten))
 
 
-async def _delete(connection: AsyncConnection, rules: tuple[Due, ...]) -> dict[str, int]:
+async def _delete_rows(connection: AsyncConnection, rules: tuple[Due, ...]) -> dict[str, int]:
     return {rule.table.name: (await connection.execute(delete(rule.table).where(rule.rows))).rowcount for rule in rules}
 
 
-def _delete_unnamed(folder: Path, named: set[str]) -> int:
-    if not folder.is_dir():
-        return 0
-    unnamed = [path for path in folder.glob("*.zip") if path.name not in named]
-    for path in unnamed:
+def _unnamed(folder: Path, named: set[str]) -> list[Path]:
+    return [path for path in folder.glob("*.zip") if path.name not in named]
+
+
+def _delete_files(folder: Path, paths: list[Path]) -> None:
+    for path in paths:
         path.unlink(missing_ok=True)
-    if unnamed:
+    if paths:
         sync_folder(folder)
-    return len(unnamed)
