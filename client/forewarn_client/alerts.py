@@ -11,18 +11,16 @@ from datetime import date
 from typing import Any, Final, Self
 
 from forewarn_client.device import Device
-from forewarn_client.diary.vault import Vault, day_number
+from forewarn_client.diary.entries import Entries
+from forewarn_client.diary.vault import Forgotten, Vault, day_number
 from forewarn_client.pinned_feeds import ADVICE, remembered
 from forewarn_client.translations import say, say_day, say_rule
 from forewarn_protocol.advice import LANGUAGES, Advice, AdviceText, Language
-from forewarn_protocol.errors import BadInput, Missing
-from forewarn_protocol.intervals import INTERVALS_PER_DAY, day_of
+from forewarn_protocol.errors import BadInput
 from forewarn_protocol.risk import Likelihood, Verdict
 
 STEP_MINUTES: Final = 5
 """A duration to the minute could be looked up in somebody's calendar."""
-
-_CONTEXT: Final = b"alert"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +63,9 @@ def keep_and_tell(connection: sqlite3.Connection, vault: Vault, alerts: Sequence
         number = day_number(alert.day)
         try:
             seal = vault.day(connection, alert.day)
-        except Missing:
+        except Forgotten:
             continue  # the day has been forgotten meanwhile
-        sealed = seal.seal(_encode(alert), _CONTEXT)
+        sealed = seal.seal(_encode(alert), ALERTS.context)
         connection.execute("INSERT OR REPLACE INTO alerts (day, sealed) VALUES (?, ?)", (number, sealed))
         if number not in told:
             new.append(alert)
@@ -76,14 +74,7 @@ def keep_and_tell(connection: sqlite3.Connection, vault: Vault, alerts: Sequence
 
 def stored(connection: sqlite3.Connection, vault: Vault) -> list[Alert]:
     """Return the alerts that stand, oldest day first."""
-    found = []
-    for number, sealed in connection.execute("SELECT day, sealed FROM alerts ORDER BY day"):
-        day = day_of(number * INTERVALS_PER_DAY)
-        try:
-            found.append(_decode(day, vault.unseal(connection, day, sealed, _CONTEXT)))
-        except Missing:
-            continue  # the day's key is destroyed first, its rows a moment later
-    return found
+    return sorted(ALERTS.read(connection, vault), key=lambda alert: alert.day)
 
 
 async def active_alerts(device: Device) -> list[Alert]:
@@ -151,3 +142,6 @@ def _decode(day: date, record: bytes) -> Alert:
         return Alert(day, int(fields["minutes"]), likelihood, str(fields["rule"]), bool(fields["weak"]))
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput("an alert in the diary is damaged: erase the diary to start a new one") from error
+
+
+ALERTS: Final = Entries("alerts", b"alert", _decode)

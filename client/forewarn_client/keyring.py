@@ -9,7 +9,7 @@ from datetime import date
 from typing import Final, Self
 
 from forewarn_client.diary.database import Database
-from forewarn_client.diary.vault import Vault, day_number
+from forewarn_client.diary.vault import Vault, day_from, day_number
 from forewarn_protocol.intervals import INTERVALS_PER_DAY, Interval, day_of, midnight
 from forewarn_protocol.keys import KEY_BYTES, TemporaryExposureKey
 
@@ -123,7 +123,7 @@ class Keyring:
             (day_number(day),),
         ).fetchall()
         return [
-            OwnKey.decode(self._vault.unseal(connection, day_of(number * INTERVALS_PER_DAY), sealed, _CONTEXT), row)
+            OwnKey.decode(self._vault.unseal(connection, day_from(number), sealed, _CONTEXT), row)
             for row, number, sealed in rows
         ]
 

@@ -6,18 +6,17 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Final
 
+from forewarn_client.diary.entries import Entries
 from forewarn_client.diary.vault import Vault, day_number
 from forewarn_protocol.advertisement import Payload
-from forewarn_protocol.errors import BadInput, Missing
-from forewarn_protocol.intervals import INTERVALS_PER_DAY, Interval, day_at, day_of
+from forewarn_protocol.errors import BadInput
+from forewarn_protocol.intervals import Interval, day_at
 from forewarn_protocol.keys import DiagnosisKey, ReportType, TemporaryExposureKey
 from forewarn_protocol.matching import Match
 from forewarn_protocol.sightings import Sighting
 
 Heard = tuple[DiagnosisKey, list[Sighting]]
 
-# The context keeps a match from being passed off as another kind of entry of the same day.
-_CONTEXT: Final = b"match"
 _KEY: Final = struct.Struct(">16sIBiiii")  # key, start, period; report type, onset days, risk, variant
 _SIGHTING: Final = struct.Struct(">20sbdd")  # service data, RSSI in dBm, Unix seconds, seconds since the last scan
 _NONE: Final = -(2**31)
@@ -35,20 +34,13 @@ def keep(connection: sqlite3.Connection, vault: Vault, matches: Iterable[Match],
             days.setdefault(day_at(heard.time_s), []).append(heard.sighting)
         for day, sightings in days.items():
             if day >= first_kept:
-                sealed = vault.seal(connection, day, _encode(match.key, sightings), _CONTEXT)
+                sealed = vault.seal(connection, day, _encode(match.key, sightings), MATCHES.context)
                 connection.execute("INSERT INTO matches (day, sealed) VALUES (?, ?)", (day_number(day), sealed))
 
 
 def remembered(connection: sqlite3.Connection, vault: Vault) -> list[Heard]:
     """Return what is stored, in the order in which it was found; one key may come several times."""
-    found = []
-    for number, sealed in connection.execute("SELECT day, sealed FROM matches ORDER BY id"):
-        try:
-            record = vault.unseal(connection, day_of(number * INTERVALS_PER_DAY), sealed, _CONTEXT)
-        except Missing:
-            continue  # the day's key is destroyed first, its rows a moment later
-        found.append(_decode(record))
-    return found
+    return list(MATCHES.read(connection, vault))
 
 
 def _encode(key: DiagnosisKey, sightings: Iterable[Sighting]) -> bytes:
@@ -70,23 +62,23 @@ def _encode(key: DiagnosisKey, sightings: Iterable[Sighting]) -> bytes:
     )
 
 
-def _decode(record: bytes) -> Heard:
+def _decode(_: date, record: bytes) -> Heard:
     try:
         key, start, period, *numbers = _KEY.unpack_from(record)
+        report_type, onset, risk, variant = (None if number == _NONE else number for number in numbers)
+        tek = TemporaryExposureKey(key, Interval(start), period)
+        kind = None if report_type is None else ReportType(report_type)
         rows = list(_SIGHTING.iter_unpack(record[_KEY.size :]))
-    except struct.error as error:
+    except (struct.error, ValueError) as error:
         raise BadInput("a match in the diary is cut off: erase the diary to start a new one") from error
-    report_type, onset, risk, variant = (None if number == _NONE else number for number in numbers)
     return (
-        DiagnosisKey(
-            TemporaryExposureKey(key, Interval(start), period),
-            None if report_type is None else ReportType(report_type),
-            onset,
-            risk or 0,
-            variant,
-        ),
+        DiagnosisKey(tek, kind, onset, risk or 0, variant),
         [
             Sighting(Payload.from_service_data(data), rssi, time_s, None if since_s < 0 else since_s)
             for data, rssi, time_s, since_s in rows
         ],
     )
+
+
+# The context keeps a match from being passed off as another kind of entry of the same day.
+MATCHES: Final = Entries("matches", b"match", _decode)

@@ -10,9 +10,8 @@ from typing import Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from forewarn_client.diary.vault import Vault, day_number
+from forewarn_client.diary.vault import Vault, day_from, day_number
 from forewarn_protocol.errors import BadInput, Missing
-from forewarn_protocol.intervals import INTERVALS_PER_DAY, day_of
 from forewarn_protocol.wire import Base64Of32
 
 _CONTEXT: Final = b"report"
@@ -58,7 +57,7 @@ def load(connection: sqlite3.Connection, vault: Vault) -> ReportState | None:
     if row is None:
         return None
     try:
-        record = vault.unseal(connection, day_of(row[0] * INTERVALS_PER_DAY), row[1], _CONTEXT)
+        record = vault.unseal(connection, day_from(row[0]), row[1], _CONTEXT)
     except Missing:
         return None  # the day's key is destroyed first, its rows a moment later
     return ReportState.model_validate_json(record)

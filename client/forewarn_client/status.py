@@ -1,14 +1,18 @@
 """What `status` and `check` tell a person: whether the daemon works, and why not; what it last did; what to do."""
 
+import sqlite3
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
 from forewarn_client import board
-from forewarn_client.alerts import alerts_as_json, alerts_in_words
+from forewarn_client.alerts import ALERTS, alerts_as_json, alerts_in_words
 from forewarn_client.board import JsonValue
 from forewarn_client.device import Device
+from forewarn_client.diary.store import SCAN_WINDOWS
+from forewarn_client.diary.vault import Vault
 from forewarn_client.forgetting import first_kept_day
+from forewarn_client.matches import MATCHES
 from forewarn_client.presence import is_running
 from forewarn_protocol.intervals import iso_utc
 
@@ -24,7 +28,8 @@ CLOCK_IS_WRONG_AFTER_S: Final = 120
 class Status:
     """One look at a device; times are Unix seconds, None means never.
 
-    `faults` are sentences by job, `encounters` counts of identifiers heard by UTC day; `alerts` are the alerts that
+    `faults` are sentences by job, `encounters` counts of identifiers heard by UTC day; `damaged_entries` of the diary
+    are passed over wherever it is read; `alerts` are the alerts that
     stand, as JSON, and `alert_lines` the same in the person's language.
     """
 
@@ -39,6 +44,7 @@ class Status:
     alert_lines: list[str] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
     encounters: dict[date, int] = field(default_factory=dict)
+    damaged_entries: int = 0
 
     @property
     def check(self) -> int:
@@ -69,6 +75,7 @@ class Status:
             "last_download": _iso(self.last_download_s),
             "last_match": _iso(self.last_match_s),
             "encounters": {day.isoformat(): count for day, count in self.encounters.items()},
+            "damaged_entries": self.damaged_entries,
             "clock_offset_s": self.clock_offset_s,
             "forgetting_overdue_since": _iso(self.forgetting_overdue_since_s),
             "alerts": self.alerts,
@@ -86,6 +93,7 @@ class Status:
             ("clock", _clock_sentence(self.clock_offset_s)),
             ("forgetting", self._forgetting_sentence()),
             ("alerts", "none" if not self.alerts else "see below"),
+            *([("damaged", self._damage_sentence())] if self.damaged_entries else []),
             ("encounters", "none in the diary" if not self.encounters else "identifiers heard, by UTC day"),
             *((f"  {day.isoformat()}", str(count)) for day, count in self.encounters.items()),
         ]
@@ -99,6 +107,10 @@ class Status:
         hours = f"{minutes // 60} h " if minutes >= 60 else ""  # noqa: PLR2004 - minutes in an hour
         age = f" ({hours}{minutes % 60} min ago)" if minutes >= 0 else " (in the future: was the clock set back?)"
         return iso_utc(then_s) + age
+
+    def _damage_sentence(self) -> str:
+        what = "1 entry of the diary" if self.damaged_entries == 1 else f"{self.damaged_entries} entries of the diary"
+        return f"{what} can no longer be read, the rest serves: check the disk; 'erase' starts anew"
 
     def _forgetting_sentence(self) -> str:
         if self.forgetting_overdue_since_s is None:
@@ -126,7 +138,12 @@ async def look(device: Device) -> Status:
             if name.startswith(board.FAULT_PREFIX)
         },
         encounters=await device.diary.encounters_per_day(first_kept_day(device)),
+        damaged_entries=await device.database.read(_damaged_entries, device.vault),
     )
+
+
+def _damaged_entries(connection: sqlite3.Connection, vault: Vault) -> int:
+    return sum(kind.count_damaged(connection, vault) for kind in (SCAN_WINDOWS, MATCHES, ALERTS))
 
 
 def _seconds(values: dict[str, JsonValue], name: str) -> float | None:

@@ -61,6 +61,7 @@ async def test_what_the_jobs_noted_is_shown(device: Device, clock: VirtualClock)
         "last_download": "2025-06-16T09:00:00Z",
         "last_match": None,
         "encounters": {"2025-06-15": 1, "2025-06-16": 1},
+        "damaged_entries": 0,
         "clock_offset_s": -600.0,
         "forgetting_overdue_since": "2025-06-16T11:00:00Z",
         "alerts": [],
@@ -87,6 +88,13 @@ def test_a_status_reads_well_whatever_it_holds() -> None:
     with_alert = status(alerts=[{}], alert_lines=["You may have been exposed"], encounters={date(2025, 6, 16): 3})
     assert "see below" in with_alert.as_text()
     assert with_alert.as_text().endswith("You may have been exposed")
+
+
+def test_damage_is_told_with_a_remedy_and_only_where_there_is_some() -> None:
+    assert "damaged" not in status().as_text()
+    assert "1 entry of the diary can no longer be read" in status(damaged_entries=1).as_text()
+    assert "3 entries of the diary can no longer be read" in status(damaged_entries=3).as_text()
+    assert "'erase' starts anew" in status(damaged_entries=3).as_text()
 
 
 async def test_a_note_of_nothing_removes_and_a_note_too_soon_is_dropped(device: Device, clock: VirtualClock) -> None:

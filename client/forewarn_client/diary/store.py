@@ -8,11 +8,12 @@ from typing import Final
 from forewarn_client.board import LAST_SCAN, note
 from forewarn_client.diary.block import ScanWindow
 from forewarn_client.diary.database import Database
-from forewarn_client.diary.vault import DaySeal, Vault, day_number
-from forewarn_protocol.intervals import INTERVALS_PER_DAY, day_at, day_of
+from forewarn_client.diary.entries import Entries
+from forewarn_client.diary.vault import Vault, day_number
+from forewarn_protocol.intervals import day_at
 from forewarn_protocol.sightings import Sighting
 
-_CONTEXT: Final = b"scan window"
+SCAN_WINDOWS: Final = Entries("scan_windows", b"scan window", lambda _, block: ScanWindow.decode(block))
 
 
 class Diary:
@@ -42,7 +43,7 @@ class Diary:
 def record(connection: sqlite3.Connection, vault: Vault, window: ScanWindow) -> None:
     """Keep a scan window, and when it was, inside a transaction that is already open."""
     day = day_at(window.start_s)
-    sealed = vault.seal(connection, day, window.encode(), _CONTEXT)
+    sealed = vault.seal(connection, day, window.encode(), SCAN_WINDOWS.context)
     connection.execute("INSERT INTO scan_windows (day, sealed) VALUES (?, ?)", (day_number(day), sealed))
     note(connection, LAST_SCAN, window.start_s)
 
@@ -51,15 +52,7 @@ def windows(
     connection: sqlite3.Connection, vault: Vault, since: date, until: date | None = None
 ) -> Iterator[ScanWindow]:
     """Yield the scan windows of the UTC days from `since` to `until`, one at a time."""
-    rows = connection.execute(
-        "SELECT day, sealed FROM scan_windows WHERE day BETWEEN ? AND ? ORDER BY day, id",
-        (day_number(since), day_number(until or date.max)),
-    )
-    open_day, seal = -1, None
-    for day, sealed in rows:
-        if day != open_day or seal is None:
-            open_day, seal = day, _seal_of(connection, vault, day)
-        yield ScanWindow.decode(seal.unseal(sealed, _CONTEXT))
+    return SCAN_WINDOWS.read(connection, vault, since, until or date.max)
 
 
 def sightings(connection: sqlite3.Connection, vault: Vault, since: date, until: date | None = None) -> list[Sighting]:
@@ -75,7 +68,3 @@ def encounters_per_day(connection: sqlite3.Connection, vault: Vault, since: date
     for window in windows(connection, vault, since):
         heard.setdefault(day_at(window.start_s), set()).update(window.bursts)
     return {day: len(identifiers) for day, identifiers in sorted(heard.items())}
-
-
-def _seal_of(connection: sqlite3.Connection, vault: Vault, day: int) -> DaySeal:
-    return vault.day(connection, day_of(day * INTERVALS_PER_DAY))

@@ -3,6 +3,7 @@
 import os
 import secrets
 import sqlite3
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Final, Self
@@ -11,7 +12,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from forewarn_protocol.errors import BadInput, Missing
-from forewarn_protocol.intervals import INTERVALS_PER_DAY, first_interval
+from forewarn_protocol.intervals import INTERVALS_PER_DAY, day_of, first_interval
 from forewarn_shell.files import read_bounded, sync_folder
 
 KEY_BYTES: Final = 32
@@ -28,6 +29,15 @@ _SEAL_LABEL: Final = b"forewarn diary v1 page"
 def day_number(day: date) -> int:
     """Return the days since 1970-01-01, the form in which the database holds a UTC date."""
     return first_interval(day) // INTERVALS_PER_DAY
+
+
+def day_from(number: int) -> date:
+    """Return the UTC date that the database holds as this number."""
+    return day_of(number * INTERVALS_PER_DAY)
+
+
+class Forgotten(Missing):
+    """A day's key was destroyed: what belonged to it is gone."""
 
 
 class DaySeal:
@@ -51,7 +61,9 @@ class DaySeal:
         try:
             return self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], self._label(context))
         except (InvalidTag, ValueError) as error:
-            raise BadInput("an entry of the diary is damaged: it can no longer be read") from error
+            raise BadInput(
+                "an entry of the diary is damaged: check the disk, then erase the diary to start anew"
+            ) from error
 
     def _label(self, context: bytes) -> bytes:
         return b"%s %d %s" % (_SEAL_LABEL, self._day, context)
@@ -85,17 +97,26 @@ class Vault:
         """Return the seal of a day; with `create`, its key is made where there is none.
 
         Raises:
-            Missing: there is no key (the day is forgotten), or it was wrapped by another device key.
+            Forgotten: there is no key.
+            Missing: the diary's keys were wrapped by another device key.
+            BadInput: this key is damaged, and others are not.
         """
         number = day_number(day)
         row = connection.execute("SELECT wrapped FROM day_keys WHERE day = ?", (number,)).fetchone()
         if row is None:
             if not create:
-                raise Missing(f"{day.isoformat()} is forgotten: its entries can no longer be read")
+                raise Forgotten(f"{day.isoformat()} is forgotten: its entries can no longer be read")
             key = secrets.token_bytes(KEY_BYTES)
             connection.execute("INSERT INTO day_keys (day, wrapped) VALUES (?, ?)", (number, self._wrap(number, key)))
         else:
-            key = self._unwrap(number, row[0])
+            try:
+                key = self._unwrap(number, row[0])
+            except Missing as error:
+                if self._is_the_right_one(connection):
+                    raise BadInput(
+                        f"the diary's key of {day.isoformat()} is damaged: check the disk, then erase to start anew"
+                    ) from error
+                raise
         return DaySeal(number, key)
 
     def seal(self, connection: sqlite3.Connection, day: date, plaintext: bytes, context: bytes) -> bytes:
@@ -113,6 +134,16 @@ class Vault:
     def _wrap(self, day: int, key: bytes) -> bytes:
         nonce = os.urandom(_NONCE_BYTES)
         return nonce + self._wrapping.encrypt(nonce, key, b"%s %d" % (_WRAP_LABEL, day))
+
+    def _is_the_right_one(self, connection: sqlite3.Connection) -> bool:
+        # A wrong device key may have wrapped today's key since it came: what counts is whether it opens most of them.
+        opened = 0
+        rows = connection.execute("SELECT day, wrapped FROM day_keys").fetchall()
+        for number, wrapped in rows:
+            with suppress(Missing):
+                self._unwrap(number, wrapped)
+                opened += 1
+        return 0 < opened >= len(rows) / 2
 
     def _unwrap(self, day: int, wrapped: bytes) -> bytes:
         try:
