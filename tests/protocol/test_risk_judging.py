@@ -63,7 +63,7 @@ def test_a_few_minutes_at_arms_length_do_not() -> None:
 
 def test_minutes_near_several_cases_add_up() -> None:
     other = TemporaryExposureKey(b"\x07" * 16, MIDNIGHT)
-    first, second = sitting(12, AT_ARMS_LENGTH), sitting(12, AT_ARMS_LENGTH, from_s=NOON_S + 7200, tek=other)
+    first, second = sitting(8, AT_ARMS_LENGTH), sitting(8, AT_ARMS_LENGTH, from_s=NOON_S + 7200, tek=other)
     both = list(match([DiagnosisKey(TEK), DiagnosisKey(other)], SightingIndex(first + second)))
     assert not any(only(found).alert for found in both)
     assert verdicts(*both)[0].alert

@@ -26,8 +26,8 @@ class MinutesConfiguration(BaseModel):
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
-    alert_minutes: Annotated[float, Field(gt=0, le=1440)] = 10.0
-    least_probability: Annotated[float, Field(ge=0, lt=1)] = 1 / 3
+    alert_minutes: Annotated[float, Field(gt=0, le=1440)] = 8.0
+    least_probability: Annotated[float, Field(ge=0, lt=1)] = 0.36
     report_types: frozenset[ReportType] = Field(default_factory=_report_types)
     proximity: ProximityModel = Field(default_factory=ProximityModel)
 
