@@ -69,7 +69,8 @@ async def test_no_file_goes_before_the_index_that_no_longer_names_it_is_signed(s
     await seal_three_reports(server)
     index = exports_folder(server.context.settings) / "index.json"
     file = index.with_name((await index_of(server)).files[0].path)
-    server.clock.advance(14 * DAY_S)
+    # Nobody is woken: the hourly seal would sign the index too.
+    server.clock.now_s += 14 * DAY_S
     # A folder in its place: the new index can be signed but not be put there.
     old = index.rename(index.with_name("old"))
     (index / "in the way").mkdir(parents=True)
