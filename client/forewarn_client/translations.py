@@ -9,12 +9,13 @@ from forewarn_protocol.advice import Language
 _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
     # Alerts. No sentence has room for a time of day, a number of people or a place: an alert must not name the F0.
     "alert.near": {
-        "vi": "Ngày {day}, bạn đã ở gần người sau đó có kết quả dương tính: khoảng {minutes} phút, {likelihood}.",
+        "vi": "Ngày {day}, bạn đã ở gần một người mà sau đó có kết quả xét nghiệm dương tính: "
+        "khoảng {minutes} phút, {likelihood}.",
         "en": "On {day} you were near someone who later tested positive: about {minutes} minutes, {likelihood}.",
     },
-    "likelihood.likely": {"vi": "rất có thể trong vòng hai mét", "en": "likely within two metres"},
-    "likelihood.possible": {"vi": "có thể trong vòng hai mét", "en": "possibly within two metres"},
-    "likelihood.unlikely": {"vi": "ít có khả năng trong vòng hai mét", "en": "unlikely within two metres"},
+    "likelihood.likely": {"vi": "rất có thể ở trong vòng hai mét", "en": "likely within two metres"},
+    "likelihood.possible": {"vi": "có thể ở trong vòng hai mét", "en": "possibly within two metres"},
+    "likelihood.unlikely": {"vi": "ít có khả năng ở trong vòng hai mét", "en": "unlikely within two metres"},
     "rule.minutes": {
         "vi": "Quy tắc số phút: thời gian ước tính ở trong vòng hai mét ngày hôm đó đạt ngưỡng của cơ quan y tế.",
         "en": "The rule in minutes: the estimated time within two metres that day reached your authority's threshold.",
@@ -24,7 +25,7 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "en": "The rule of signal attenuation: that day's score reached your authority's threshold.",
     },
     "rule.cwa": {
-        "vi": "Quy tắc của Đức theo các khung tiếp xúc: mức rủi ro của ngày hôm đó đạt ngưỡng của cơ quan y tế.",
+        "vi": "Quy tắc của Đức theo khung thời gian tiếp xúc: mức rủi ro của ngày hôm đó đạt ngưỡng của cơ quan y tế.",
         "en": "The German rule of exposure windows: that day's risk reached your authority's threshold.",
     },
     "rule.other": {
@@ -42,16 +43,16 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
     },
     # Fetching.
     "expired.configuration": {
-        "vi": "Cấu hình trên máy chủ đã quá hạn: máy chủ đứng yên, hoặc đồng hồ của thiết bị này sai.",
-        "en": "The server's configuration has expired: the server stands still, or this device's clock is wrong.",
+        "vi": "Cấu hình trên máy chủ đã quá hạn: máy chủ không còn cập nhật, hoặc đồng hồ của thiết bị này sai.",
+        "en": "The server's configuration has expired: the server is no longer updated, or this device's clock is wrong.",
     },
     "expired.advice": {
-        "vi": "Hướng dẫn trên máy chủ đã quá hạn: máy chủ đứng yên, hoặc đồng hồ của thiết bị này sai.",
-        "en": "The server's advice has expired: the server stands still, or this device's clock is wrong.",
+        "vi": "Hướng dẫn trên máy chủ đã quá hạn: máy chủ không còn cập nhật, hoặc đồng hồ của thiết bị này sai.",
+        "en": "The server's advice has expired: the server is no longer updated, or this device's clock is wrong.",
     },
     "expired.index": {
-        "vi": "Danh sách khóa trên máy chủ đã quá hạn: máy chủ đứng yên, hoặc đồng hồ của thiết bị này sai.",
-        "en": "The server's list of keys has expired: the server stands still, or this device's clock is wrong.",
+        "vi": "Danh sách khóa trên máy chủ đã quá hạn: máy chủ không còn cập nhật, hoặc đồng hồ của thiết bị này sai.",
+        "en": "The server's list of keys has expired: the server is no longer updated, or this device's clock is wrong.",
     },
     # Report.
     "report.what": {
@@ -59,13 +60,13 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "en": "This will be sent to {server}: your code, and the random keys of {count} days: {days}.",
     },
     "report.who": {
-        "vi": "Các khóa sẽ được công bố để thiết bị của những người từng ở gần bạn có thể cảnh báo họ. "
-        "Tên, vị trí và danh sách người bạn đã gặp không rời khỏi thiết bị này.",
+        "vi": "Các khóa sẽ được công khai, để thiết bị của những người từng ở gần bạn có thể cảnh báo họ. "
+        "Tên của bạn, nơi bạn đã đến và những người bạn đã gặp không bao giờ rời khỏi thiết bị này.",
         "en": "The keys become public, so that the devices of people who were near you can warn them. "
         "Your name, places and whom you met never leave this device.",
     },
     "report.limit": {
-        "vi": "Gửi rồi không thể rút lại. Người đã nghe thấy thiết bị của bạn có thể đoán ra bạn.",
+        "vi": "Đã gửi thì không thể rút lại. Người đã gặp bạn có thể đoán ra đó là bạn.",
         "en": "What is sent cannot be taken back. Someone who met you may guess that it was you.",
     },
     "report.drop": {
@@ -78,7 +79,7 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "en": "Nothing was published. If you change your mind, run the same command again.",
     },
     "report.no_terminal": {
-        "vi": "không có màn hình để hỏi bạn có đồng ý không: chạy trong cửa sổ lệnh hoặc thêm --yes",
+        "vi": "không có cửa sổ lệnh để hỏi bạn có đồng ý không: hãy chạy trong một cửa sổ lệnh, hoặc thêm --yes",
         "en": "there is no terminal to ask for your consent on: run this in one, or add --yes",
     },
     "report.sent": {
@@ -90,7 +91,7 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "en": "Sent. The server did not take the keys of some days; the others will be published.",
     },
     "report.already": {
-        "vi": "Đã gửi bằng mã này rồi: không gửi lại gì nữa.",
+        "vi": "Mã này đã được dùng để gửi từ thiết bị này: không gửi lại gì thêm.",
         "en": "This code has been used for a report from this device: nothing was sent again.",
     },
     "report.nothing": {
@@ -98,7 +99,7 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "en": "there is no key left to send: the device did not speak on those days, or all of them were dropped",
     },
     "report.resume": {
-        "vi": "máy chủ không trả lời: không mất gì, hãy chạy lại lệnh này với cùng mã khi có mạng",
+        "vi": "máy chủ không trả lời: không mất gì, hãy chạy lại lệnh này với cùng mã khi máy chủ hoạt động trở lại",
         "en": "the server gives no answer: nothing is lost, run the same command with the same code once it does",
     },
     "report.bad_code": {
@@ -127,7 +128,7 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "en": "the code has expired: ask your health authority for a new one",
     },
     "refused.token": {
-        "vi": "giấy phép của mã này đã hết hạn (24 giờ): xin mã mới từ cơ quan y tế",
+        "vi": "quyền gửi của mã này đã hết hạn (24 giờ): xin mã mới từ cơ quan y tế",
         "en": "what this code allowed has run out (24 hours): ask your health authority for a new code",
     },
     "refused.test_type": {
