@@ -114,6 +114,6 @@ async def test_without_alerts_a_damaged_entry_leaves_check_as_it_was(
 async def test_another_device_key_is_no_damage(warned: Device) -> None:
     """A status that called it damage would advise to erase what the right key still opens."""
     await spoil(warned, "day_keys", "wrapped", rows=9)
-    await meet(warned, CASES[0], NOON_S, 4)  # seals with a new key of today, which can be read
+    await meet(warned, key_of_day(NOON_S, 9), NOON_S, 4)  # seals with a new key of today, which can be read
     with pytest.raises(Missing, match="another device key"):
         await look(warned)
