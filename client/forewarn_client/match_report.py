@@ -12,7 +12,6 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from forewarn_protocol.configuration import MAX_CONFIGURATION_BYTES, parse_configuration
 from forewarn_protocol.errors import BadExport, BadFeed, BadSighting, NotVerified
-from forewarn_protocol.exports.header import MAGIC
 from forewarn_protocol.exports.reading import ExportFile
 from forewarn_protocol.intervals import TOLERANCE_INTERVALS
 from forewarn_protocol.keys import DiagnosisKey
@@ -162,9 +161,8 @@ def _keys(export: ExportFile, path: Path) -> Iterator[DiagnosisKey]:
 
 
 def _open(file: BinaryIO, path: Path, public_keys: Sequence[EllipticCurvePublicKey] | None) -> ExportFile:
-    bare = file.read(len(MAGIC)) == MAGIC
     try:
-        export = ExportFile.open_bare(file) if bare else ExportFile.open_zip(file)
+        export = ExportFile.open(file)
         if public_keys is not None:
             export.verify(public_keys)
     except BadExport as error:

@@ -55,6 +55,25 @@ def test_an_export_laid_out_by_hand_is_read_field_by_field() -> None:
     assert (header.batch_num, header.batch_size) == (1, 1)
 
 
+def test_zip_or_bare_is_told_by_the_first_bytes_wherever_the_file_stands() -> None:
+    handmade = Handmade(keys=[key(TEK)])
+    for file, signed in ((handmade.zip(), True), (io.BytesIO(handmade.binary()), False)):
+        file.seek(5)
+        export = ExportFile.open(file)
+        assert [tek.key for tek in teks(export)] == [TEK]
+        if signed:
+            export.verify(RIGHT)
+        else:
+            with pytest.raises(NotVerified, match="no signature"):
+                export.verify(RIGHT)
+    for nothing in (b"", MAGIC[:-1], b"PK"):
+        with pytest.raises(BadExport):
+            ExportFile.open(io.BytesIO(nothing))
+    for body in (handmade.binary(), handmade.zip().getvalue()):
+        with pytest.raises(BadExport):
+            ExportFile.open(io.BytesIO(body), ExportLimits(inflated_bytes=20))
+
+
 def test_an_export_verifies_with_its_key_and_with_no_other() -> None:
     export = opened(Handmade())
     assert export.verify([private_key(2).public_key(), *RIGHT]).key_id == "vn"

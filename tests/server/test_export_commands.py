@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 
 from forewarn_protocol.errors import BadExport
 from forewarn_protocol.exports.header import ExportHeader
+from forewarn_protocol.exports.reading import ExportFile
 from forewarn_protocol.exports.signing import ExportSigner, public_key_to_base64
 from forewarn_protocol.exports.writing import write_export
 from forewarn_protocol.intervals import Interval
 from forewarn_protocol.keys import DiagnosisKey, ReportType, TemporaryExposureKey
 from forewarn_server.cli import app
 from forewarn_server.config import ServerSettings
-from forewarn_server.exports.inspecting import open_export
 from forewarn_shell import command_line
 from tests.server.hand_clock import NOON, HandClock
 from tests.server.published_files import exports_of, texts_in
@@ -147,7 +147,7 @@ def test_commands_that_need_a_server_say_so_where_there_is_none(run: Run, tmp_pa
 @given(st.binary(max_size=400) | st.binary(max_size=200).map(lambda data: b"EK Export v1    " + data))
 def test_random_bytes_are_an_export_or_a_bad_export(data: bytes) -> None:
     try:
-        found = open_export(io.BytesIO(data))
+        found = ExportFile.open(io.BytesIO(data))
         list(found.keys())
     except BadExport:
         pass

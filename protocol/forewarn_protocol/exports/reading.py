@@ -41,7 +41,8 @@ _DEFAULT_LIMITS: Final = ExportLimits()
 class ExportFile:
     """One export file, walked once when it is opened: what it says is known, no key has been parsed.
 
-    Open it with `open_zip` or `open_bare`; the file object stays the caller's and must stay open.
+    Open it with `open`, or with `open_zip` or `open_bare` where only one of them will do; the file object stays the
+    caller's and must stay open.
     """
 
     def __init__(self, members: Members, limits: ExportLimits) -> None:
@@ -51,6 +52,17 @@ class ExportFile:
         self.key_count = 0
         self.revised_key_count = 0
         self.header = self._survey()
+
+    @classmethod
+    def open(cls, file: BinaryIO, limits: ExportLimits = _DEFAULT_LIMITS) -> Self:
+        """Open an export's zip, or an export.bin without one: its first bytes say which.
+
+        Raises:
+            BadExport: it is neither, or damaged, or larger than `limits`.
+        """
+        file.seek(0)
+        bare = file.read(len(MAGIC)) == MAGIC
+        return cls.open_bare(file, limits) if bare else cls.open_zip(file, limits)
 
     @classmethod
     def open_zip(cls, file: BinaryIO, limits: ExportLimits = _DEFAULT_LIMITS) -> Self:

@@ -7,8 +7,9 @@ from typing import Annotated, BinaryIO
 import typer
 
 from forewarn_protocol.errors import BadExport
+from forewarn_protocol.exports.reading import ExportFile
 from forewarn_protocol.exports.signing import public_key_from_base64
-from forewarn_server.exports.inspecting import as_json, as_lines, open_export
+from forewarn_server.exports.inspecting import as_json, as_lines
 
 export = typer.Typer(help="Export files.")
 
@@ -26,7 +27,7 @@ def _opened(path: Path) -> BinaryIO:
 def inspect(file: File, as_json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Print what an export file says: header, counts, keys; its signature is not looked at."""
     with _opened(file) as opened:
-        found = open_export(opened)
+        found = ExportFile.open(opened)
         if as_json_:
             sys.stdout.writelines(as_json(found))
         else:
@@ -43,7 +44,7 @@ def verify(
     """Tell whether an export file is signed by a key: exit 0 if it is, 1 if not, 2 if it is no export."""
     keys = [public_key_from_base64(text) for text in public_key]
     with _opened(file) as opened:
-        found = open_export(opened)
+        found = ExportFile.open(opened)
         info = found.verify(keys)
         # A signature over keys that nobody can read is no good either.
         for readable in (found.keys(), found.revised_keys()):

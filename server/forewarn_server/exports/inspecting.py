@@ -3,23 +3,11 @@
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from forewarn_protocol.exports.header import MAGIC
 from forewarn_protocol.exports.reading import ExportFile
 from forewarn_protocol.intervals import INTERVAL_S, iso_utc
 from forewarn_protocol.keys import DiagnosisKey
-
-
-def open_export(file: BinaryIO) -> ExportFile:
-    """Open a zip, or an export.bin without one.
-
-    Raises:
-        BadExport: it is neither, or damaged.
-    """
-    start = file.read(len(MAGIC))
-    file.seek(0)
-    return ExportFile.open_bare(file) if start == MAGIC else ExportFile.open_zip(file)
 
 
 def as_lines(path: Path, export: ExportFile) -> Iterator[str]:
