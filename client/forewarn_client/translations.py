@@ -44,15 +44,15 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
     # Fetching.
     "expired.configuration": {
         "vi": "Cấu hình trên máy chủ đã quá hạn: máy chủ không còn cập nhật, hoặc đồng hồ của thiết bị này sai.",
-        "en": "The server's configuration has expired: the server is no longer updated, or this device's clock is wrong.",
+        "en": "The server's configuration has expired: it is no longer updated, or this device's clock is wrong.",
     },
     "expired.advice": {
         "vi": "Hướng dẫn trên máy chủ đã quá hạn: máy chủ không còn cập nhật, hoặc đồng hồ của thiết bị này sai.",
-        "en": "The server's advice has expired: the server is no longer updated, or this device's clock is wrong.",
+        "en": "The server's advice has expired: it is no longer updated, or this device's clock is wrong.",
     },
     "expired.index": {
         "vi": "Danh sách khóa trên máy chủ đã quá hạn: máy chủ không còn cập nhật, hoặc đồng hồ của thiết bị này sai.",
-        "en": "The server's list of keys has expired: the server is no longer updated, or this device's clock is wrong.",
+        "en": "The server's list of keys has expired: it is no longer updated, or this device's clock is wrong.",
     },
     # Report.
     "report.what": {

@@ -65,7 +65,7 @@ async def test_the_person_reads_what_is_sent_to_whom_and_agrees(
     assert server.url in shown
     for days in (2, 1, 0):
         assert (day_at(CLOCK.utc()) - timedelta(days=days)).isoformat() in shown
-    assert "không rời khỏi thiết bị này" in shown
+    assert "không bao giờ rời khỏi thiết bị này" in shown
     assert "Đã gửi" in shown
     assert CODE not in shown
     assert len(server.stored_keys()) == 3
