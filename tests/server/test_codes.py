@@ -340,6 +340,7 @@ async def test_answers_to_phones_have_one_size_and_one_status_line(server: Runni
     ]
     assert {len(reply.body) for reply in replies} == {2048}
     assert {tuple(reply.headers) for reply in replies} == {tuple(verified.headers)}
+    assert {reply.reason for reply in replies} == {""}
 
 
 async def test_no_status_has_a_word_beside_its_number(settings: ServerSettings, clock: HandClock) -> None:
