@@ -3,16 +3,18 @@
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Annotated, Any, BinaryIO, Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from pydantic import Field
 
-from forewarn_protocol.configuration import MAX_CONFIGURATION_BYTES, parse_configuration
+from forewarn_protocol.configuration import MAX_CONFIGURATION_BYTES
 from forewarn_protocol.errors import BadExport, BadFeed, BadSighting, NotVerified
 from forewarn_protocol.exports.reading import ExportFile
+from forewarn_protocol.feeds import FeedPart
 from forewarn_protocol.intervals import TOLERANCE_INTERVALS
 from forewarn_protocol.keys import DiagnosisKey
 from forewarn_protocol.matching import Match, SightingIndex, match
@@ -28,12 +30,11 @@ _MAX_LINE_BYTES: Final = 4 * MAX_LINE_CHARACTERS
 Keys = Iterable[DiagnosisKey]
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How tolerant matching is, and how windows are scored."""
+class Rules(FeedPart):
+    """How tolerant matching is, and how windows are scored: what a configuration says of it, whatever else it says."""
 
-    tolerance_intervals: int = TOLERANCE_INTERVALS
-    risk: RiskConfiguration = field(default_factory=RiskConfiguration)
+    tolerance_intervals: Annotated[int, Field(ge=0, le=TOLERANCE_INTERVALS)] = TOLERANCE_INTERVALS
+    risk: RiskConfiguration = Field(default_factory=RiskConfiguration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ def read_sightings(path: Path) -> Iterator[Sighting]:
 
 
 def read_rules(path: Path | None) -> Rules:
-    """Read a region's configuration feed, or only the `risk` part of one; without a file, the defaults.
+    """Read a region's configuration, what its operator set of one, or its risk part alone; no file: defaults.
 
     Raises:
         BadFeed: it is neither.
@@ -144,9 +145,8 @@ def _rules(body: bytes) -> Rules:
         fields = None
     if not isinstance(fields, dict):
         raise BadFeed("this is no JSON object: give a region's configuration, or its risk part")
-    if "risk" in fields:
-        configuration = parse_configuration(body)
-        return Rules(configuration.tolerance_intervals, configuration.risk)
+    if Rules.model_fields.keys() & fields.keys():
+        return parse_json(Rules, body, error=BadFeed, limit_bytes=MAX_CONFIGURATION_BYTES)
     if not RiskConfiguration.model_fields.keys() & fields.keys():
         raise BadFeed("there is nothing about risk in it: give a region's configuration, or its risk part")
     return Rules(risk=parse_json(RiskConfiguration, body, error=BadFeed, limit_bytes=MAX_CONFIGURATION_BYTES))

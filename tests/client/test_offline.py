@@ -239,7 +239,7 @@ def test_a_regions_whole_configuration_is_read_too(shell: Shell) -> None:
         ("{}", ["risk"]),
         ('{"gaen": {"near_db": NaN}}', ["gaen"]),
         ('{"gaen": {"near_db": 300}}', ["near_db"]),
-        ('{"risk": {}}', ["sequence"]),
+        ('{"risk": {"rule": "none"}}', ["rule"]),
         ("[" * 100_000, ["JSON"]),
     ],
 )
@@ -283,6 +283,14 @@ def test_a_damaged_key_stops_the_match_before_anything_is_said(shell: Shell) -> 
     shell.export.write_bytes(Handmade(keys=[*EXPORT.keys, key(b"short")]).zip().getvalue())
     assert shell.match("--public-key", public_key(1), "--json") == 2
     assert shell.says_in_one_line("export.zip", "5 bytes")
+
+
+def test_what_an_operator_set_of_a_configuration_is_enough(shell: Shell) -> None:
+    configuration = shell.folder / "configuration.json"
+    configuration.write_text(json.dumps({"tolerance_intervals": 0, "risk": {"gaen": {"immediate_weight": 2.5}}}))
+    rules = read_rules(configuration)
+    assert (rules.tolerance_intervals, rules.risk.gaen.immediate_weight) == (0, 2.5)
+    assert shell.match("--allow-unsigned", "--configuration", configuration) == 0
 
 
 @pytest.mark.parametrize("option", ["--sightings", "--export", "--configuration"])
