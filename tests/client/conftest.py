@@ -9,6 +9,7 @@ import pytest
 from forewarn_client.config import ENVIRONMENT_PREFIX, ClientSettings
 from forewarn_client.device import Device
 from forewarn_simulations.clocks import VirtualClock
+from tests.client.honest_server import HonestServer, serving
 
 NOON_S = 1_750_075_200.0
 """2025-06-16T12:00:00Z."""
@@ -35,3 +36,9 @@ def settings(tmp_path: Path) -> ClientSettings:
 async def device(settings: ClientSettings, clock: VirtualClock) -> AsyncIterator[Device]:
     async with Device.open(settings, clock) as opened:
         yield opened
+
+
+@pytest.fixture
+async def server(clock: VirtualClock) -> AsyncIterator[HonestServer]:
+    async with serving(clock) as running:
+        yield running

@@ -17,18 +17,12 @@ from forewarn_protocol.advice import LANGUAGES
 from forewarn_protocol.risk import Likelihood, Verdict
 from forewarn_simulations.clocks import VirtualClock
 from tests.client.conftest import NOON_S
-from tests.client.honest_server import DAY_S, HonestServer, serving
+from tests.client.honest_server import DAY_S, HonestServer
 from tests.client.meetings import confirmed, heard, key_of_day, meet, phone
 
 YESTERDAY_S = NOON_S - DAY_S
 CASE = key_of_day(YESTERDAY_S, 1)
 CLOCK_TIME = re.compile(r"\d{1,2}:\d{2}")
-
-
-@pytest.fixture
-async def server(clock: VirtualClock) -> AsyncIterator[HonestServer]:
-    async with serving(clock) as running:
-        yield running
 
 
 @pytest.fixture

@@ -13,17 +13,11 @@ from forewarn_client.status import ALERT_IS_ACTIVE, NOTHING_TO_DO, look
 from forewarn_protocol.errors import Missing
 from forewarn_simulations.clocks import VirtualClock
 from tests.client.conftest import NOON_S
-from tests.client.honest_server import DAY_S, HonestServer, serving
+from tests.client.honest_server import DAY_S, HonestServer
 from tests.client.meetings import confirmed, key_of_day, meet, phone, stored_matches
 
 DAY = date(2025, 6, 15)
 CASES = [key_of_day(NOON_S - DAY_S * days, days) for days in (1, 2)]
-
-
-@pytest.fixture
-async def server(clock: VirtualClock) -> AsyncIterator[HonestServer]:
-    async with serving(clock) as running:
-        yield running
 
 
 @pytest.fixture

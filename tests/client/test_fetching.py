@@ -28,7 +28,7 @@ from forewarn_protocol.feeds import sign_feed
 from forewarn_protocol.keys import ReportType
 from forewarn_simulations.clocks import VirtualClock
 from tests.client.conftest import NOON_S
-from tests.client.honest_server import DAY_S, HonestServer, p256, public, serving
+from tests.client.honest_server import DAY_S, HonestServer, p256, public
 from tests.client.meetings import confirmed, key_of_day, meet, phone, stored_matches
 from tests.client.turning_loop import only_while_the_loop_turns
 
@@ -36,12 +36,6 @@ YESTERDAY_S = NOON_S - DAY_S
 CONFIGURATION = "/config/vn.json"
 INDEX = "/exports/vn/index.json"
 CASE = key_of_day(YESTERDAY_S, 1)
-
-
-@pytest.fixture
-async def server(clock: VirtualClock) -> AsyncIterator[HonestServer]:
-    async with serving(clock) as running:
-        yield running
 
 
 @pytest.fixture

@@ -20,18 +20,12 @@ from forewarn_protocol.keys import ReportType
 from forewarn_protocol.risk import Likelihood
 from forewarn_simulations.clocks import VirtualClock
 from tests.client.conftest import NOON_S
-from tests.client.honest_server import DAY_S, HonestServer, serving
+from tests.client.honest_server import DAY_S, HonestServer
 from tests.client.meetings import NEAR_DBM, confirmed, heard, key_of_day, meet, phone, stored_matches
 from tests.client.turning_loop import only_while_the_loop_turns
 
 YESTERDAY_S = NOON_S - DAY_S
 CASE = key_of_day(YESTERDAY_S, 1)
-
-
-@pytest.fixture
-async def server(clock: VirtualClock) -> AsyncIterator[HonestServer]:
-    async with serving(clock) as running:
-        yield running
 
 
 @pytest.fixture
