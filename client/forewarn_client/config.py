@@ -79,6 +79,14 @@ class ClientSettings(BaseSettings):
         "info", description="least log lines written: debug, info, warning or error"
     )
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _is_no_truth_value(cls, value: object) -> object:
+        # No setting is one, and Python would count true as 1.
+        if isinstance(value, bool):
+            raise ValueError("true and false are no values here")  # noqa: TRY004 - pydantic maps ValueError only
+        return value
+
     @field_validator("server")
     @classmethod
     def _check_server(cls, value: str | None) -> str | None:
