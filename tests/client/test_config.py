@@ -57,7 +57,7 @@ def test_several_feed_keys_are_told_apart_by_commas_or_spaces(tmp_path: Path, mo
         ('tx_power_dbm = "-20 dBm"', "tx_power_dbm .* wanted: transmit power .* whole dBm, -50..20"),
         ("tx_power_dbm = 21", "tx_power_dbm .* -50..20"),
         ('receiver_correction_db = "3dB"', "receiver_correction_db .* dB, -40..40"),
-        ("tx_power_dbm = true", "tx_power_dbm .* true and false"),
+        ("tx_power_dbm = true", "tx_power_dbm is wrong .true and false"),
         ("receiver_correction_db = nan", "receiver_correction_db"),
         ("maximum_sightings_per_window = 1", "maximum_sightings_per_window .* sightings"),
         ("scan_window_s = 4", "scan_window_s is no setting: remove it"),
