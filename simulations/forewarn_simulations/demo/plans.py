@@ -185,7 +185,7 @@ def _name_riders(axes: Axes, riders: list[tuple[str, Placement]], side: float) -
         y_m = side * (1.55 + 0.4 * line)
         axes.plot([place.x_m, place.x_m], [place.y_m, y_m], color=MUTED, linewidth=0.6, zorder=4)
         axes.text(
-            place.x_m, y_m, name, ha="center", va="bottom" if side > 0 else "top", fontsize=9,
+            place.x_m, y_m, name, ha="center", va="bottom" if side > 0 else "top", fontsize=9, zorder=5,
             bbox={"facecolor": CARD, "edgecolor": "none", "pad": 0.5},
         )  # fmt: skip
 
