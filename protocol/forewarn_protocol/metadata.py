@@ -11,7 +11,6 @@ PLAUSIBLE_TX_DBM: Final = range(-50, 21)
 """A sighting whose metadata decrypts to any other transmit power is dropped: damage, or somebody flipping bits."""
 
 _VERSION_1_1: Final = 0x50
-_MAJOR_1: Final = 0x40
 
 
 class Confidence(IntEnum):

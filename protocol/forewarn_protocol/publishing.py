@@ -25,7 +25,6 @@ from forewarn_protocol.wire import Base64HmacKey, Padding, WireModel, base64_tex
 MAX_KEYS: Final = 30
 MAX_KEYS_WITH_ONE_START: Final = 3
 MAX_AGE_INTERVALS: Final = 15 * INTERVALS_PER_DAY
-EMBARGO_S: Final = 2 * 3600
 DEFAULT_ONSET_DAYS_BEFORE_UPLOAD: Final = 4
 CHAFF_HEADER: Final = "X-Chaff"
 REMEMBERED_S: Final = 24 * 3600

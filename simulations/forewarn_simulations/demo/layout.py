@@ -17,14 +17,12 @@ from forewarn_simulations.radio_model import OWN_BODY_MEAN_DB, OWN_BODY_SD_DB, C
 
 FEWEST_PHONES: Final = 12
 MOST_PHONES: Final = 36
-DEFAULT_PHONES: Final = 16
 
 LUNCH_START_S: Final = 15 * 60.0
 LUNCH_LENGTH_S: Final = 60 * 60.0
 BUS_START_S: Final = 5.75 * 3600.0
 CONTACT_MINUTES: Final = (25.0, 45.0)
 PASSING_MINUTES: Final = (3.0, 5.0)
-CONTACT_M: Final = (0.5, 1.0)
 STRANGER_M: Final = (8.0, 12.0)
 BORDERLINE_M: Final = (1.5, 3.0)
 
