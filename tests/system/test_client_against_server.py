@@ -112,15 +112,21 @@ async def test_a_person_who_was_near_is_warned_and_a_stranger_is_not(phones: Pho
         assert await judge(near) == []
 
 
-@pytest.mark.parametrize("step", STEPS)
-async def test_a_lost_answer_costs_neither_the_code_nor_a_second_publish(
-    phones: Phones, server: RunningServer, line: LossyLine, step: str
-) -> None:
+async def lose_the_answer(phones: Phones, line: LossyLine, step: str) -> str:
+    """Let a case report while the answer of one step gets lost; return the code."""
     await phones.speak("case")
     code = await phones.code()
     line.lost.append(step)
     with pytest.raises(Missing, match="nothing is lost"):
         await phones.report("case", code)
+    return code
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_lost_answer_costs_neither_the_code_nor_a_second_publish(
+    phones: Phones, server: RunningServer, line: LossyLine, step: str
+) -> None:
+    code = await lose_the_answer(phones, line, step)
     assert await phones.report("case", code) is Outcome.SENT
     assert await phones.report("case", code) is Outcome.ALREADY
     assert await stored(server) == (1, 4)
@@ -129,11 +135,7 @@ async def test_a_lost_answer_costs_neither_the_code_nor_a_second_publish(
 async def test_a_publish_repeated_with_a_newer_certificate_is_the_same_publish(
     phones: Phones, server: RunningServer, line: LossyLine
 ) -> None:
-    await phones.speak("case")
-    code = await phones.code()
-    line.lost.append("/v1/publish")
-    with pytest.raises(Missing):
-        await phones.report("case", code)
+    code = await lose_the_answer(phones, line, "/v1/publish")
     server.clock.advance(20 * MINUTE_S)
     assert await phones.report("case", code) is Outcome.SENT
     assert await stored(server) == (1, 4)
@@ -142,11 +144,7 @@ async def test_a_publish_repeated_with_a_newer_certificate_is_the_same_publish(
 async def test_a_report_goes_on_hours_after_its_code_has_expired(
     phones: Phones, server: RunningServer, line: LossyLine
 ) -> None:
-    await phones.speak("case")
-    code = await phones.code()
-    line.lost.append("/api/certificate")
-    with pytest.raises(Missing):
-        await phones.report("case", code)
+    code = await lose_the_answer(phones, line, "/api/certificate")
     server.clock.advance(13 * HOUR_S)
     await phones.speak("case", days=0)
     assert await phones.report("case", code) is Outcome.SENT
