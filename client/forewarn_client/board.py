@@ -7,7 +7,7 @@ from typing import Final
 from forewarn_client.diary.database import Database
 from forewarn_shell.clock import Clock
 
-JsonValue = str | int | float | bool | None
+JsonValue = str | int | float | bool | dict[str, str] | None
 
 # Times are Unix seconds.
 LAST_SCAN: Final = "last_scan_s"
@@ -16,6 +16,8 @@ LAST_MATCH: Final = "last_match_s"
 CLOCK_OFFSET: Final = "clock_offset_s"
 """The server's clock minus this device's, at the last download."""
 FORGETTING_OVERDUE_SINCE: Final = "forgetting_overdue_since_s"
+STRANGE_SIGHTINGS: Final = "strange_sightings"
+"""Kind of anomaly → few or many, as the last judging found; absent when there was none."""
 FAULT_PREFIX: Final = "job:"
 """Before a job's name: the sentence of its fault, absent while all is well."""
 

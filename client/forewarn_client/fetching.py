@@ -8,9 +8,9 @@ import asyncio
 import hashlib
 import logging
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from itertools import chain, islice
 from math import inf
 from tempfile import TemporaryFile
@@ -18,19 +18,18 @@ from typing import BinaryIO, Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-from forewarn_client import matches
+from forewarn_client import anomalies, matches
 from forewarn_client.board import CLOCK_OFFSET, FAULT_PREFIX, LAST_DOWNLOAD, LAST_MATCH, note
 from forewarn_client.connection import Connection, Gone, connect
 from forewarn_client.device import Device
-from forewarn_client.diary.vault import Vault
 from forewarn_client.forgetting import first_kept_day
 from forewarn_client.pinned_feeds import ADVICE, CONFIGURATION, INDEX, refresh
 from forewarn_client.translations import say
 from forewarn_protocol.errors import BadInput, NotVerified
 from forewarn_protocol.exports.index import Index, IndexEntry
 from forewarn_protocol.exports.reading import ExportFile, ExportLimits
-from forewarn_protocol.intervals import TOLERANCE_INTERVALS
-from forewarn_protocol.matching import Match, SightingIndex, match
+from forewarn_protocol.intervals import TOLERANCE_INTERVALS, day_at
+from forewarn_protocol.matching import Anomaly, Match, SightingIndex, match
 
 KEYS_PER_STEP: Final = 100
 """Between two steps the daemon's other jobs have their turn: about 5 ms on a desktop, ten times that on a badge."""
@@ -135,8 +134,9 @@ async def _finish(errand: _Errand, entry: IndexEntry) -> int:
         # The whole file is inflated and hashed: seconds on a badge, in which a scan would be lost. A fetch that is
         # cancelled closes the file, and so stops the thread at its next read.
         export = await asyncio.to_thread(_open_verified, file, errand.export_keys)
-        found = await _match(export, await errand.sightings())
-    await device.database.write(_commit, device.vault, entry, found, first_kept_day(device))
+        strange = Counter[Anomaly]()
+        found = await _match(export, await errand.sightings(), strange)
+    await device.database.write(_commit, device, entry, found, strange)
     return export.key_count + export.revised_key_count
 
 
@@ -160,21 +160,26 @@ def _open_verified(file: BinaryIO, export_keys: Sequence[EllipticCurvePublicKey]
     return export
 
 
-async def _match(export: ExportFile, heard: SightingIndex) -> list[Match]:
+async def _match(export: ExportFile, heard: SightingIndex, strange: Counter[Anomaly]) -> list[Match]:
     # As wide as the protocol ever matches, without guard and caps: `judging` matches anew by the configuration of its
     # day, and could not bring back what a narrower one had left out here.
     found: list[Match] = []
     keys = chain(export.keys(), export.revised_keys())
     while step := list(islice(keys, KEYS_PER_STEP)):
-        found += match(step, heard, tolerance_intervals=TOLERANCE_INTERVALS, replay_guard_s=inf)
+        found += match(step, heard, tolerance_intervals=TOLERANCE_INTERVALS, replay_guard_s=inf, anomalies=strange)
         await asyncio.sleep(0)  # not a wait: the other jobs' turn
     return found
 
 
 def _commit(
-    connection: sqlite3.Connection, vault: Vault, entry: IndexEntry, found: Iterable[Match], first_kept: date
+    connection: sqlite3.Connection,
+    device: Device,
+    entry: IndexEntry,
+    found: Iterable[Match],
+    strange: Mapping[Anomaly, int],
 ) -> None:
-    matches.keep(connection, vault, found, first_kept)
+    matches.keep(connection, device.vault, found, first_kept_day(device))
+    anomalies.keep(connection, device.vault, strange, day_at(device.clock.utc()))
     connection.execute("INSERT OR IGNORE INTO finished_files (sha256) VALUES (?)", (entry.sha256,))
 
 

@@ -2,15 +2,17 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from forewarn_client import matches
+from forewarn_client import anomalies, matches
 from forewarn_client.alerts import Alert, keep_and_tell
+from forewarn_client.board import STRANGE_SIGHTINGS
 from forewarn_client.device import Device
 from forewarn_client.pinned_feeds import CONFIGURATION, remembered
 from forewarn_protocol.configuration import DeviceConfiguration
-from forewarn_protocol.matching import Match, SightingIndex, match
+from forewarn_protocol.matching import Anomaly, Match, SightingIndex, match
 from forewarn_protocol.risk import Verdict
 from forewarn_protocol.risk import judge as judge_risk
 
@@ -19,11 +21,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a device makes of everything that matched: one match a key, one verdict a day, by which configuration."""
+    """What a device makes of everything that matched: one match a key, one verdict a day, by which configuration.
+
+    `strange` counts the sightings that this configuration dropped or capped.
+    """
 
     configuration: DeviceConfiguration
     matches: Sequence[Match]
     verdicts: Sequence[Verdict]
+    strange: Counter[Anomaly]
 
 
 async def judge(device: Device) -> list[Alert]:
@@ -33,6 +39,8 @@ async def judge(device: Device) -> list[Alert]:
         return []
     alerts = [Alert.of(verdict) for verdict in judgement.verdicts if verdict.alert]
     new = await device.database.write(keep_and_tell, device.vault, alerts)
+    strange = judgement.strange + await device.database.read(anomalies.remembered, device.vault)
+    await device.status.note(STRANGE_SIGHTINGS, anomalies.in_words(strange) or None)
     if new:
         # The log says that there is something to read, not what: a log is copied to other people.
         _log.warning("there is something to tell: see 'forewarn-client status'")
@@ -55,6 +63,7 @@ async def judge_diary(device: Device) -> Judgement | None:
 def _judged(
     heard: Sequence[matches.Heard], configuration: DeviceConfiguration, receiver_correction_db: float
 ) -> Judgement:
+    strange = Counter[Anomaly]()
     # The diary keeps a key in parts: per day, and once more for each file that named it. The same matching that found
     # the parts joins them, with the tolerance and the caps of today's configuration.
     found = tuple(
@@ -63,6 +72,7 @@ def _judged(
             SightingIndex({sighting for _, sightings in heard for sighting in sightings}),
             tolerance_intervals=configuration.tolerance_intervals,
             median_tx_dbm=configuration.median_tx_dbm.by_confidence(),
+            anomalies=strange,
         )
     )
     verdicts = judge_risk(
@@ -71,4 +81,4 @@ def _judged(
         receiver_correction_db=receiver_correction_db,
         minimum_distinct_rpis=configuration.minimum_distinct_rpis,
     )
-    return Judgement(configuration, found, tuple(verdicts))
+    return Judgement(configuration, found, tuple(verdicts), strange)

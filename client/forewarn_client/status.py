@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from forewarn_client import board
 from forewarn_client.alerts import ALERTS, alerts_as_json, alerts_in_words
+from forewarn_client.anomalies import ANOMALIES
 from forewarn_client.board import JsonValue
 from forewarn_client.device import Device
 from forewarn_client.diary.store import SCAN_WINDOWS
@@ -30,7 +31,8 @@ class Status:
 
     `faults` are sentences by job, `encounters` counts of identifiers heard by UTC day; `damaged_entries` of the diary
     are passed over wherever it is read; `alerts` are the alerts that
-    stand, as JSON, and `alert_lines` the same in the person's language.
+    stand, as JSON, and `alert_lines` the same in the person's language. `strange_sightings` says of which anomaly of
+    published keys' sightings there were few or many.
     """
 
     now_s: float
@@ -45,6 +47,7 @@ class Status:
     faults: dict[str, str] = field(default_factory=dict)
     encounters: dict[date, int] = field(default_factory=dict)
     damaged_entries: int = 0
+    strange_sightings: dict[str, str] = field(default_factory=dict)
 
     @property
     def check(self) -> int:
@@ -76,6 +79,7 @@ class Status:
             "last_match": _iso(self.last_match_s),
             "encounters": {day.isoformat(): count for day, count in self.encounters.items()},
             "damaged_entries": self.damaged_entries,
+            "strange_sightings": self.strange_sightings,
             "clock_offset_s": self.clock_offset_s,
             "forgetting_overdue_since": _iso(self.forgetting_overdue_since_s),
             "alerts": self.alerts,
@@ -94,6 +98,7 @@ class Status:
             ("forgetting", self._forgetting_sentence()),
             ("alerts", "none" if not self.alerts else "see below"),
             *([("damaged", self._damage_sentence())] if self.damaged_entries else []),
+            *([("strange", self._strange_sentence())] if self.strange_sightings else []),
             ("encounters", "none in the diary" if not self.encounters else "identifiers heard, by UTC day"),
             *((f"  {day.isoformat()}", str(count)) for day, count in self.encounters.items()),
         ]
@@ -111,6 +116,10 @@ class Status:
     def _damage_sentence(self) -> str:
         what = "1 entry of the diary" if self.damaged_entries == 1 else f"{self.damaged_entries} entries of the diary"
         return f"{what} can no longer be read, the rest serves: check the disk; 'erase' starts anew"
+
+    def _strange_sentence(self) -> str:
+        kinds = ", ".join(f"{amount} {kind}" for kind, amount in self.strange_sightings.items())
+        return f"sightings that were left out or capped: {kinds}; many can mean that somebody replays identifiers"
 
     def _forgetting_sentence(self) -> str:
         if self.forgetting_overdue_since_s is None:
@@ -139,11 +148,12 @@ async def look(device: Device) -> Status:
         },
         encounters=await device.diary.encounters_per_day(first_kept_day(device)),
         damaged_entries=await device.database.read(_damaged_entries, device.vault),
+        strange_sightings=strange if isinstance(strange := values.get(board.STRANGE_SIGHTINGS), dict) else {},
     )
 
 
 def _damaged_entries(connection: sqlite3.Connection, vault: Vault) -> int:
-    return sum(kind.count_damaged(connection, vault) for kind in (SCAN_WINDOWS, MATCHES, ALERTS))
+    return sum(kind.count_damaged(connection, vault) for kind in (SCAN_WINDOWS, MATCHES, ANOMALIES, ALERTS))
 
 
 def _seconds(values: dict[str, JsonValue], name: str) -> float | None:

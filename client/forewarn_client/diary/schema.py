@@ -4,7 +4,7 @@ from typing import Final
 
 SCHEMA_VERSION: Final = 1
 
-DAILY_TABLES: Final = ("scan_windows", "own_keys", "matches", "alerts", "reports")
+DAILY_TABLES: Final = ("scan_windows", "own_keys", "matches", "anomalies", "alerts", "reports")
 """Each has a column `day`; their rows are sealed with that day's key and deleted after it."""
 
 STATEMENTS: Final = (
@@ -25,6 +25,9 @@ STATEMENTS: Final = (
     # A published key and what was heard of it on that day (matches.py says what is sealed).
     "CREATE TABLE matches (id INTEGER PRIMARY KEY, day INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
     "CREATE INDEX matches_by_day ON matches (day)",
+    # What was strange about sightings of published keys, by the day of the matching (anomalies.py).
+    "CREATE TABLE anomalies (id INTEGER PRIMARY KEY, day INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
+    "CREATE INDEX anomalies_by_day ON anomalies (day)",
     # One alert per day of exposure; a row means that it has been told (alerts.py).
     "CREATE TABLE alerts (day INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT",
     # The last report, under the day on which it began: how far it came (report_state.py).
