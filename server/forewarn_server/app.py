@@ -20,6 +20,7 @@ from forewarn_server.public.routes import add_routes as add_public
 from forewarn_server.publish.routes import add_routes as add_publish
 from forewarn_server.retention.jobs import add_jobs as add_retention
 from forewarn_server.routing import ROUTES
+from forewarn_server.serving import telling
 from forewarn_shell.clock import Clock
 
 # Each registers its routes with `routing.add` and its background work with `app[JOBS].append`.
@@ -43,7 +44,7 @@ def create_app(settings: ServerSettings, clock: Clock) -> web.Application:
     app = web.Application(middlewares=[problems_become_answers], client_max_size=MAX_BODY_BYTES)
     app[_SETTINGS], app[_CLOCK] = settings, clock
     app[ROUTES], app[JOBS], app[STYLES] = [], [], {}
-    app.cleanup_ctx.append(_open)
+    app.cleanup_ctx.extend((_open, _tell_metrics))
     for add_feature in _FEATURES:
         add_feature(app)
     # Last, after what the features do at start-up; and ended first, while the databases are still open.
@@ -56,6 +57,14 @@ def create_app(settings: ServerSettings, clock: Clock) -> web.Application:
 async def _open(app: web.Application) -> AsyncIterator[None]:
     async with open_context(app[_SETTINGS], app[_CLOCK]) as context:
         app[CONTEXT] = context
+        yield
+
+
+async def _tell_metrics(app: web.Application) -> AsyncIterator[None]:
+    if not (port := app[_SETTINGS].metrics_port):
+        yield
+        return
+    async with telling(app[CONTEXT].metrics, port):
         yield
 
 

@@ -42,6 +42,9 @@ class ServerSettings(BaseSettings):
     )
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8080, ge=0, le=65_535, description="port to listen on; 0: any free one")
+    metrics_port: int = Field(
+        0, ge=0, le=65_535, description="port on 127.0.0.1 where the operator reads metrics; 0: none"
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="least severe lines that are logged"
     )

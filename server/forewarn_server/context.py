@@ -1,4 +1,4 @@
-"""What every feature is given: settings, clock, keys and the two open databases."""
+"""What every feature is given: settings, clock, keys, the two open databases, metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,6 +10,7 @@ from aiohttp import web
 
 from forewarn_server.config import ServerSettings
 from forewarn_server.logs import silence_libraries
+from forewarn_server.metrics import Metrics
 from forewarn_server.signing_keys import SigningKeys
 from forewarn_server.store.engine import Database
 from forewarn_server.store.schema import EXPOSURE, REGISTRY
@@ -25,6 +26,7 @@ class Context:
     keys: SigningKeys = field(repr=False)
     exposure: Database
     registry: Database
+    metrics: Metrics = field(default_factory=Metrics, repr=False)
 
     def now_s(self) -> int:
         """Return the clock's Unix time in whole seconds."""

@@ -14,6 +14,7 @@ from forewarn_protocol.errors import BadInput, Refused
 from forewarn_protocol.publishing import PUBLISH_ERRORS, PublishAnswer
 from forewarn_protocol.verification import VERIFICATION_ERRORS, ErrorAnswer
 from forewarn_protocol.wire import MIN_PADDING_CHARACTERS, WireModel
+from forewarn_server.context import CONTEXT
 from forewarn_server.logs import logger
 
 ANSWER_BYTES: Final = 2_048
@@ -79,6 +80,7 @@ async def problems_become_answers(
         code = error.code if isinstance(error, Refused) else _MALFORMED
         return problem(style, _STATUS[style].get(code, 400), code, error.message)
     except Exception as error:  # noqa: BLE001 - the last resort: whatever it is, the caller gets JSON and we a log line
+        request.app[CONTEXT].metrics.internal_errors.inc()
         _log.error("internal error", error=type(error).__name__, where=_where(error))
         return problem(style, 500, _INTERNAL, _OUR_FAULT)
 

@@ -1,4 +1,4 @@
-"""Listens: one application on one address, without access log, until cancelled or told to stop."""
+"""Listens without access log: the application in public, until cancelled or told to stop; the metrics in private."""
 
 import asyncio
 import errno
@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from forewarn_protocol.errors import Missing
 from forewarn_server.config import ServerSettings
 from forewarn_server.jobs import SUPERVISOR
+from forewarn_server.metrics import Metrics
 
 # The library's own messages name the caller's address: nobody hears them. Faults of ours are told by `problems`.
 _silent: Final = logging.getLogger("forewarn_server.unheard")
@@ -23,6 +25,10 @@ _silent.disabled = True
 # A request takes milliseconds; whoever is still sending after this is cut off, and repeats what was not acknowledged.
 _SHUTDOWN_S: Final = 3.0
 
+# No setting: who reads metrics from elsewhere does so through a tunnel or a proxy of the operator's.
+_METRICS_HOST: Final = "127.0.0.1"
+_METRICS_PATH: Final = "/metrics"
+
 
 @asynccontextmanager
 async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[str]:
@@ -31,6 +37,34 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
     Raises:
         Missing: the address cannot be listened on; or what `create_app` needs at start-up is not there.
     """
+    async with _site(app, host, port) as url:
+        yield url
+    if not app[SUPERVISOR].cancelled():
+        # A job that met a programming error: only now, when databases and sockets are closed, may it be told.
+        app[SUPERVISOR].result()
+
+
+@asynccontextmanager
+async def telling(metrics: Metrics, port: int) -> AsyncIterator[str]:
+    """Serve the metrics to programs on this machine and give their URL.
+
+    Raises:
+        Missing: the port cannot be listened on.
+    """
+
+    async def tell(_: web.Request) -> web.Response:
+        return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
+
+    app = web.Application()
+    app.router.add_get(_METRICS_PATH, tell)
+    async with _site(app, _METRICS_HOST, port, remedy="set metrics_port to another") as url:
+        yield url + _METRICS_PATH
+
+
+@asynccontextmanager
+async def _site(
+    app: web.Application, host: str, port: int, *, remedy: str = "choose another with --host and --port"
+) -> AsyncIterator[str]:
     runner = web.AppRunner(
         app, access_log=None, logger=_silent, handle_signals=False, auto_decompress=False, shutdown_timeout=_SHUTDOWN_S
     )
@@ -43,13 +77,10 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
             # UnicodeError: what the resolver says of a name with an empty or overlong part.
             in_use = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
             reason = "is in use" if in_use else "cannot be listened on"
-            raise Missing(f"the address {host} port {port} {reason}: choose another with --host and --port") from error
+            raise Missing(f"the address {host} port {port} {reason}: {remedy}") from error
         yield f"http://{_for_url(host)}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
-    if not app[SUPERVISOR].cancelled():
-        # A job that met a programming error: only now, when databases and sockets are closed, may it be told.
-        app[SUPERVISOR].result()
 
 
 def _for_url(host: str) -> str:
