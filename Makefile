@@ -11,11 +11,13 @@ export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SEED ?= 1
+FUZZ_SECONDS ?= 600
+FUZZ_LANES ?= 1
 ifndef SLOW
 MARKS := -m "not slow"
 endif
 
-.PHONY: help demo test check format clean
+.PHONY: help demo test check fuzz format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -31,6 +33,9 @@ check: .venv/dev-is-ready  ## Lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fuzz: .venv/fuzz-is-ready  ## Attack each parser for FUZZ_SECONDS=600; what is found is kept in tests/fuzz/corpus
+	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --lanes $(FUZZ_LANES)
 
 format: .venv/dev-is-ready  ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix .
@@ -52,3 +57,7 @@ clean:  ## Remove what was made here
 	@echo "Setting up .venv for development (once; a minute or two) ..."
 	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@ .venv/demo-is-ready
+
+.venv/fuzz-is-ready: .venv/dev-is-ready
+	@$(BIN)/python -m pip install --quiet --editable '.[dev,fuzz]'
+	@touch $@
