@@ -23,6 +23,8 @@ _FILES: Final = (
 def erase(data: Path) -> bool:
     """Destroy the device key, then delete the diary; settings stay. Return whether there was a diary.
 
+    A start that was killed while it made the key may have left a second name of it: that one goes first.
+
     Flash storage may keep old pages of a file that was overwritten; the files themselves hold nothing any more.
 
     Raises:
@@ -32,15 +34,15 @@ def erase(data: Path) -> bool:
     if not any((data / name).exists() for name in _FILES[:2]):
         return False
     with only_daemon(data):
-        for name in _FILES:
-            _destroy(data / name)
+        for path in (*data.glob(f".{DEVICE_KEY_FILE}.*"), *(data / name for name in _FILES)):
+            _destroy(path)
         sync_folder(data)
     return True
 
 
 def _destroy(path: Path) -> None:
     try:
-        if path.name == DEVICE_KEY_FILE and path.exists():
+        if DEVICE_KEY_FILE in path.name and path.exists():
             with path.open("r+b") as file:
                 file.write(secrets.token_bytes(path.stat().st_size))
                 file.flush()

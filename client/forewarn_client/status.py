@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
-from forewarn_client import board
+from forewarn_client import board, erasures
 from forewarn_client.alerts import ALERTS, alerts_as_json, alerts_in_words
 from forewarn_client.anomalies import ANOMALIES
 from forewarn_client.board import JsonValue
 from forewarn_client.device import Device
 from forewarn_client.diary.store import SCAN_WINDOWS
 from forewarn_client.diary.vault import Vault
-from forewarn_client.forgetting import first_kept_day
+from forewarn_client.erasures import Erasure
+from forewarn_client.forgetting import first_kept_day, overdue_since_s
 from forewarn_client.matches import MATCHES
 from forewarn_client.presence import is_running
 from forewarn_protocol.intervals import iso_utc
@@ -42,6 +43,7 @@ class Status:
     last_match_s: float | None = None
     clock_offset_s: float | None = None
     forgetting_overdue_since_s: float | None = None
+    erasures: list[Erasure] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
     alert_lines: list[str] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class Status:
             "strange_sightings": self.strange_sightings,
             "clock_offset_s": self.clock_offset_s,
             "forgetting_overdue_since": _iso(self.forgetting_overdue_since_s),
+            "erasures": [erasure.as_json() for erasure in self.erasures],
             "alerts": self.alerts,
             "check": self.check,
         }
@@ -122,9 +125,12 @@ class Status:
         return f"sightings that were left out or capped: {kinds}; many can mean that somebody replays identifiers"
 
     def _forgetting_sentence(self) -> str:
-        if self.forgetting_overdue_since_s is None:
+        if self.forgetting_overdue_since_s is not None:
+            hint = "close other programs that read the diary" if self.running else "start the daemon with 'run'"
+            return f"overdue since {iso_utc(self.forgetting_overdue_since_s)}: {hint}"
+        if not self.erasures:
             return "up to date"
-        return f"overdue since {iso_utc(self.forgetting_overdue_since_s)}: close other programs that read the diary"
+        return f"up to date: what was before {self.erasures[-1].first_kept.isoformat()} is gone"
 
 
 async def look(device: Device) -> Status:
@@ -138,7 +144,8 @@ async def look(device: Device) -> Status:
         last_download_s=_seconds(values, board.LAST_DOWNLOAD),
         last_match_s=_seconds(values, board.LAST_MATCH),
         clock_offset_s=_seconds(values, board.CLOCK_OFFSET),
-        forgetting_overdue_since_s=_seconds(values, board.FORGETTING_OVERDUE_SINCE),
+        forgetting_overdue_since_s=await device.database.read(overdue_since_s, now_s),
+        erasures=await device.database.read(erasures.recorded),
         alerts=await alerts_as_json(device),
         alert_lines=await alerts_in_words(device),
         faults={

@@ -1,3 +1,5 @@
+import os
+import sqlite3
 import subprocess
 import sys
 from datetime import date
@@ -13,6 +15,7 @@ from forewarn_client.erasing import erase
 from forewarn_client.presence import is_running, only_daemon
 from forewarn_protocol.errors import BadInput, Missing
 from forewarn_simulations.clocks import VirtualClock
+from tests.byte_scan import all_of, found, none_of
 from tests.client.conftest import NOON_S
 
 
@@ -40,6 +43,40 @@ async def test_after_erasing_a_device_begins_anew(settings: ClientSettings, cloc
     erase(settings.data)
     async with Device.open(settings, clock) as device:
         assert await device.diary.sightings(date(2025, 1, 1)) == []
+
+
+async def test_after_erasing_neither_key_nor_diary_is_in_any_file(
+    settings: ClientSettings, clock: VirtualClock
+) -> None:
+    await fill(settings, clock)
+    data = settings.data
+    # As a start leaves it that was killed between naming its key and dropping the name it was made under.
+    os.link(data / DEVICE_KEY_FILE, data / f".{DEVICE_KEY_FILE}.0a1b2c3d")
+    connection = sqlite3.connect(data / DATABASE_FILE)
+    secrets = {
+        "device key": [(data / DEVICE_KEY_FILE).read_bytes()],
+        "day keys": [blob for (blob,) in connection.execute("SELECT wrapped FROM day_keys")],
+        "scan windows": [blob for (blob,) in connection.execute("SELECT sealed FROM scan_windows")],
+    }
+    connection.close()
+    assert found(data, secrets) == all_of(secrets)
+    assert all(all_of(secrets).values())
+    assert erase(data)
+    assert found(data, secrets) == none_of(secrets)
+
+
+async def test_the_scan_finds_a_key_that_erasing_overlooks(
+    settings: ClientSettings, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Positive control: another copy of the key, and a diary that stays, are found."""
+    await fill(settings, clock)
+    data = settings.data
+    key = (data / DEVICE_KEY_FILE).read_bytes()
+    (data / "copy").write_bytes(key)
+    monkeypatch.setattr(erasing, "_FILES", erasing._FILES[:1])
+    assert erase(data)
+    assert found(data, {"device key": [key]}) == {"device key": 1}
+    assert (data / DATABASE_FILE).exists()
 
 
 async def test_a_break_in_the_middle_has_destroyed_the_key_already(

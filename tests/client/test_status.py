@@ -65,6 +65,7 @@ async def test_what_the_jobs_noted_is_shown(device: Device, clock: VirtualClock)
         "strange_sightings": {},
         "clock_offset_s": -600.0,
         "forgetting_overdue_since": "2025-06-16T11:00:00Z",
+        "erasures": [],
         "alerts": [],
         "check": CANNOT_KNOW,
     }
