@@ -263,18 +263,20 @@ def published_onset_days(days: int) -> int:
     return REPRESENTATIVE_DAYS[_ONSET_TABLE.get(days, Infectiousness.NONE)]
 
 
-def days_since_onset(tek: TemporaryExposureKey, onset: Interval | None, now_s: float) -> int:
-    """Return a key's days since onset, between -14 and +14.
-
-    An onset that is missing, in the future or more than 14 days from the key does not count: four days before the
-    upload takes its place.
-    """
-    now = interval_at(now_s)
-    day = day_of(tek.rolling_start)
+def onset_counts(tek: TemporaryExposureKey, onset: Interval | None, now_s: float) -> bool:
+    """Tell whether an onset counts for a key: it is given, not in the future and at most 14 days from the key."""
     # 0 is how several clients write 'no onset'.
-    if onset and onset <= now and abs((day - day_of(onset)).days) <= MAX_ONSET_DAYS:
+    if not onset or onset > interval_at(now_s):
+        return False
+    return abs((day_of(tek.rolling_start) - day_of(onset)).days) <= MAX_ONSET_DAYS
+
+
+def days_since_onset(tek: TemporaryExposureKey, onset: Interval | None, now_s: float) -> int:
+    """Return a key's days since onset, between -14 and +14; four days before the upload for one that does not count."""
+    day = day_of(tek.rolling_start)
+    if onset is not None and onset_counts(tek, onset, now_s):
         return (day - day_of(onset)).days
-    return (day - day_of(now)).days + DEFAULT_ONSET_DAYS_BEFORE_UPLOAD
+    return (day - day_of(interval_at(now_s))).days + DEFAULT_ONSET_DAYS_BEFORE_UPLOAD
 
 
 def may_become(old: TestType, new: TestType) -> bool:

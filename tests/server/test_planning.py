@@ -37,7 +37,7 @@ def released_at(publishes: list[tuple[int, list[tuple[int, int]]]], rules: Seali
     for now_s in range(NOON, NOON + HOURS * HOUR_S + 24 * HOUR_S, HOUR_S):
         free = [entry for entry in waiting if entry[0] <= now_s and entry[3] <= now_s]
         since_s = min((entry[0] for entry in free), default=None)
-        if due(Waiting(len(free), 0, len({entry[1] for entry in free}), since_s), rules, now_s):
+        if due(Waiting(len(free), len({entry[1] for entry in free}), since_s), rules, now_s):
             released += [(end_s, since, now_s) for since, _, end_s, _ in free]
             waiting = [entry for entry in waiting if entry not in free]
     assert not waiting
@@ -77,16 +77,15 @@ def test_a_key_of_a_past_day_is_free_from_the_hour_in_which_it_came() -> None:
 
 
 def test_fewer_than_three_reports_wait_and_three_do_not() -> None:
-    waiting = Waiting(keys=20, revised_keys=0, reports=2, since_s=NOON)
+    waiting = Waiting(keys=20, reports=2, since_s=NOON)
     assert not due(waiting, RULES, NOON)
     assert not due(waiting, RULES, NOON + 6 * HOUR_S - 1)
     assert due(waiting, RULES, NOON + 6 * HOUR_S)
     assert due(replace(waiting, reports=3), RULES, NOON)
 
 
-def test_revised_keys_alone_are_sealed_too_and_nothing_is_not() -> None:
-    assert due(Waiting(keys=0, revised_keys=5, reports=3, since_s=NOON), RULES, NOON)
-    assert not due(Waiting(keys=0, revised_keys=0, reports=0, since_s=None), RULES, NOON)
+def test_where_nothing_waits_nothing_is_due() -> None:
+    assert not due(Waiting(keys=0, reports=0, since_s=None), RULES, NOON)
 
 
 @given(

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, func, insert, select, true, union_all, update
+from sqlalchemy import ColumnElement, Select, and_, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forewarn_protocol.intervals import Interval
@@ -42,18 +42,10 @@ class Batch:
         return f"{self.start_s}-{self.end_s}-{self.number:05d}.zip"
 
 
-async def waiting(connection: AsyncConnection, now_s: int) -> Waiting:
-    """Count the keys, fresh and revised, that may be released at `now_s`, and the publishes they came in."""
-    fresh = select(keys.c.report_group, keys.c.releasable_s.label("since_s")).where(_fresh(now_s))
-    revised = select(keys.c.report_group, keys.c.revised_since_s.label("since_s")).where(_revised(now_s))
-    both = union_all(fresh, revised).subquery()
-    fresh_keys = await connection.scalar(select(func.count()).select_from(fresh.subquery()))
-    total, reports, since_s = (
-        await connection.execute(
-            select(func.count(), func.count(both.c.report_group.distinct()), func.min(both.c.since_s))
-        )
-    ).one()
-    return Waiting(fresh_keys or 0, total - (fresh_keys or 0), reports, since_s)
+async def waiting(connection: AsyncConnection, condition: ColumnElement[bool], since: ColumnElement[Any]) -> Waiting:
+    """Count the keys that a condition selects, and the publishes they came in."""
+    count = select(func.count(), func.count(keys.c.report_group.distinct()), func.min(since)).where(condition)
+    return Waiting(*(await connection.execute(count)).one())
 
 
 async def claim(database: Database, rules: SealingRules, now_s: int) -> list[Batch]:
@@ -62,19 +54,24 @@ async def claim(database: Database, rules: SealingRules, now_s: int) -> list[Bat
     Two seals at once claim one after the other, and the second one finds nothing waiting.
     """
     async with database.writing() as connection:
-        found = await waiting(connection, now_s)
-        if not due(found, rules, now_s):
+        # Each list of a file has a mix of its own: one person's revised keys stand side by side in theirs, however many
+        # people's fresh keys stand in the other.
+        fresh = await waiting(connection, _fresh(now_s), keys.c.releasable_s)
+        revised = await waiting(connection, _revised(now_s), keys.c.revised_since_s)
+        fresh_keys, revised_keys = (found.keys if due(found, rules, now_s) else 0 for found in (fresh, revised))
+        plans = files(fresh_keys, revised_keys, rules)
+        if not plans:
             return []
         start_s, end_s = await _span(connection, now_s)
-        plans = files(found.keys, found.revised_keys, rules)
         claimed = []
         for place, plan in enumerate(plans, 1):
             # All revised keys stand in the first file.
-            revised = found.revised_keys if place == 1 else 0
+            with_revised = revised_keys if place == 1 else 0
             row = {"start_s": start_s, "end_s": end_s, "place": place, "places": len(plans)}
-            batch = await _new_batch(connection, {**row, "keys": plan.keys + plan.padding + revised})
-            await _claim_fresh(connection, batch, plan, now_s)
-            if revised:
+            batch = await _new_batch(connection, {**row, "keys": plan.keys + plan.padding + with_revised})
+            if plan.keys:
+                await _claim_fresh(connection, batch, plan, now_s)
+            if with_revised:
                 await _claim_revised(connection, batch, now_s)
             claimed.append(batch)
         return claimed
@@ -160,8 +157,6 @@ async def _claim_fresh(connection: AsyncConnection, batch: Batch, plan: FilePlan
     last = await connection.scalar(
         select(keys.c.key).where(_fresh(now_s)).order_by(keys.c.key).offset(plan.keys - 1).limit(1)
     )
-    if last is None:
-        return
     await connection.execute(
         update(keys)
         .where(and_(_fresh(now_s), keys.c.key <= last))

@@ -8,7 +8,11 @@ from typing import Any, Final
 from forewarn_protocol.keys import KEY_BYTES
 
 REVISION_TAG_BYTES: Final = 32
-COPIED: Final = ("rolling_start", "rolling_period", "report_type", "transmission_risk", "onset_days")
+COPIED: Final = (
+    *("rolling_start", "rolling_period", "report_type", "transmission_risk", "onset_days"),
+    # A key that was revised while it waited says so for ever: padding that never did would give it away.
+    *("revised_report_type", "revised_onset_days"),
+)
 """What a padding key takes over from a real key of its file; the rest is random, or the same for all of a file."""
 
 # Drawn from the system: who could replay the draws would tell the padding from the real keys.

@@ -24,10 +24,9 @@ class SealingRules:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The keys whose embargo is over: how many, of how many publishes, and since when the longest one waits."""
+    """Keys that may be released: how many, of how many publishes, and since when the longest one waits."""
 
     keys: int
-    revised_keys: int
     reports: int
     since_s: int | None
 
@@ -55,7 +54,7 @@ def due(waiting: Waiting, rules: SealingRules, now_s: int) -> bool:
     The wait counts from the full hour, because seals come hourly: counted to the minute, a key that became free at ten
     past would wait until the seal after its last hour.
     """
-    if waiting.since_s is None or waiting.keys + waiting.revised_keys == 0:
+    if waiting.since_s is None or waiting.keys == 0:
         return False
     return waiting.reports >= rules.minimum_reports or now_s - hour_of(waiting.since_s) >= rules.maximum_wait_s
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from forewarn_protocol.errors import Refused
 from forewarn_protocol.keys import ReportType, TemporaryExposureKey
-from forewarn_protocol.publishing import REPORT_TYPES, may_become
+from forewarn_protocol.publishing import REPORT_TYPES, KeyRule, may_become
 from forewarn_protocol.verification import TestType
 from forewarn_server.signing_keys import SecretKey
 
@@ -23,6 +23,11 @@ _PROOF: Final = b"forewarn revision token proof v1"
 _SEED_BYTES: Final = 32
 _PROOF_BYTES: Final = 16
 _TEST_TYPES: Final = {report_type: test_type for test_type, report_type in REPORT_TYPES.items()}
+
+UNKNOWN_TO_A_WITHDRAWAL: Final = KeyRule(
+    "unknown_to_a_withdrawal", "a negative result can only revise published keys", lambda _key, _now: False
+)
+"""What a key of a negative result breaks that was never published, or is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 import hmac
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Row, insert, select, update
@@ -18,6 +18,7 @@ from forewarn_protocol.publishing import (
     PublishAnswer,
     Verdict,
     days_since_onset,
+    onset_counts,
     published_onset_days,
 )
 from forewarn_protocol.verification import TestType
@@ -25,7 +26,7 @@ from forewarn_server.context import Context
 from forewarn_server.exports.planning import releasable_s
 from forewarn_server.hours import HOUR_S, hour_of
 from forewarn_server.publish.examining import Examined
-from forewarn_server.publish.revision import RevisionToken, check_revision
+from forewarn_server.publish.revision import UNKNOWN_TO_A_WITHDRAWAL, RevisionToken, check_revision
 from forewarn_server.store.exposure_tables import keys, publishes
 
 _GROUP_BYTES: Final = 16
@@ -42,13 +43,13 @@ async def publish(context: Context, examined: Examined) -> PublishAnswer:
     Raises:
         Refused: with a code of PROTOCOL's table; nothing is stored.
     """
-    claims, token, verdicts = examined.claims, examined.token, examined.judged
+    claims, token, judged = examined.claims, examined.token, examined.judged
     async with context.exposure.writing() as connection:
         if await _is_repeated(connection, examined):
             return PublishAnswer(revision_token=token.text, warnings=(ALREADY_PUBLISHED,))
-        if isinstance(verdicts, Refused):
-            raise verdicts
-        changed = await _store(context, connection, examined, verdicts)
+        if isinstance(judged, Refused):
+            raise judged
+        changed, verdicts = await _store(context, connection, examined, judged)
         row = {
             "jti": claims.jti,
             "tekmac": claims.tekmac,
@@ -73,11 +74,9 @@ async def _is_repeated(connection: AsyncConnection, examined: Examined) -> bool:
 
 
 async def _store(
-    context: Context,
-    connection: AsyncConnection,
-    examined: Examined,
-    verdicts: Sequence[Verdict],
-) -> int:
+    context: Context, connection: AsyncConnection, examined: Examined, verdicts: Sequence[Verdict]
+) -> tuple[int, Sequence[Verdict]]:
+    """Store the keys; return how many it changed, and what became of each in the end."""
     teks = {verdict.tek.key: verdict.tek for verdict in verdicts if verdict.tek is not None}
     risks = {verdict.tek.key: verdict.transmission_risk for verdict in verdicts if verdict.tek is not None}
     known = (await connection.execute(select(keys).where(keys.c.key.in_(teks)))).all()
@@ -87,45 +86,65 @@ async def _store(
     group = secrets.token_bytes(_GROUP_BYTES)
     changed = 0
     for stored in known:
-        tek = teks.pop(stored.key)
-        if check_revision(stored, tek, examined.token, examined.claims.report_type):
-            values = _revised_values(context, examined, stored, _onset_days(context, examined, tek), group)
+        revised = _revised_values(context, examined, stored, teks.pop(stored.key))
+        changed += bool(revised)
+        # What of this person waits already goes on waiting as a part of this report: one person is one in the mix.
+        waits = stored.report_group is not None or "revised_since_s" in revised
+        if values := ({"report_group": group} if waits else {}) | revised:
             await connection.execute(update(keys).where(keys.c.key == stored.key).values(values))
-            changed += 1
     if teks and examined.claims.report_type is TestType.NEGATIVE:
-        raise Refused("a negative result can only revise published keys", "invalid_report_type_transition")
+        if not known:
+            raise Refused("a negative result can only revise published keys", "invalid_report_type_transition")
+        return changed, [_withdrawn(verdict, teks) for verdict in verdicts]
     for tek in teks.values():
-        row = {
-            "key": tek.key,
-            "rolling_start": tek.rolling_start,
-            "rolling_period": tek.rolling_period,
-            "report_type": REPORT_TYPES[examined.claims.report_type],
-            "transmission_risk": risks[tek.key],
-            "onset_days": _onset_days(context, examined, tek),
-            "revision_tag": examined.token.tag(tek.key),
-            "report_group": group,
-            "releasable_s": releasable_s(tek, context.now_s(), context.settings.embargo_h * HOUR_S),
-        }
-        await connection.execute(insert(keys).values(row))
-    return changed + len(teks)
+        row = _new_values(context, examined, tek)
+        await connection.execute(insert(keys).values(**row, transmission_risk=risks[tek.key], report_group=group))
+    return changed + len(teks), verdicts
+
+
+def _new_values(context: Context, examined: Examined, tek: TemporaryExposureKey) -> dict[str, Any]:
+    return {
+        "key": tek.key,
+        "rolling_start": tek.rolling_start,
+        "rolling_period": tek.rolling_period,
+        "report_type": REPORT_TYPES[examined.claims.report_type],
+        "onset_days": _onset_days(context, examined, tek),
+        "revision_tag": examined.token.tag(tek.key),
+        "releasable_s": releasable_s(tek, context.now_s(), context.settings.embargo_h * HOUR_S),
+    }
+
+
+def _withdrawn(verdict: Verdict, unknown: Collection[bytes]) -> Verdict:
+    # A key that was forgotten meanwhile warns nobody any more: it must not keep the others from being withdrawn.
+    if verdict.tek is None or verdict.tek.key not in unknown:
+        return verdict
+    return Verdict(verdict.position, broken=UNKNOWN_TO_A_WITHDRAWAL)
 
 
 def _revised_values(
-    context: Context, examined: Examined, stored: Row[Any], onset_days: int, group: bytes
+    context: Context, examined: Examined, stored: Row[Any], tek: TemporaryExposureKey
 ) -> dict[str, Any]:
+    """Return what changes of a stored key; nothing where it says so already."""
+    if not check_revision(stored, tek, examined.token, examined.claims.report_type):
+        return {}
     report_type = REPORT_TYPES[examined.claims.report_type]
+    onset_days = _onset_days(context, examined, tek, stored.onset_days)
     values: dict[str, Any] = {"revised_report_type": report_type, "revised_onset_days": onset_days}
     if stored.batch_number is not None:
-        # Published already: the next file says what it has become.
-        return {**values, "revised_since_s": hour_of(context.now_s()), "report_group": group}
+        # Published already: a later file says what it has become, once it has waited for a mix as it did then.
+        return {**values, "revised_since_s": hour_of(context.now_s())}
     if report_type is ReportType.REVOKED:
         # Nobody has seen it yet, and now nobody will: it is released never.
         return {**values, "releasable_s": None, "report_group": None}
     return {**values, "report_type": report_type, "onset_days": onset_days}
 
 
-def _onset_days(context: Context, examined: Examined, tek: TemporaryExposureKey) -> int:
+def _onset_days(context: Context, examined: Examined, tek: TemporaryExposureKey, before: int | None = None) -> int:
     onset = None if examined.onset is None else Interval(examined.onset)
+    # Without a date of its own a revision leaves the onset as it was: four days before *this* upload would declare the
+    # first days of the report not infectious, and take back warnings that the new test has just confirmed.
+    if before is not None and not onset_counts(tek, onset, context.now_s()):
+        return before
     return published_onset_days(days_since_onset(tek, onset, context.now_s()))
 
 

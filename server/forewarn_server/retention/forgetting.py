@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Table, delete, or_, select
+from sqlalchemy import ColumnElement, Table, and_, delete, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forewarn_protocol.intervals import INTERVAL_S
@@ -50,16 +50,22 @@ class Forgotten:
 def exposure_rules(settings: ServerSettings, now_s: int) -> tuple[Due, ...]:
     """Return what is due in the anonymous zone."""
     sealed_until_s = now_s - settings.key_retention_days * DAY_S
-    old_batches = select(batches.c.number).where(batches.c.end_s <= sealed_until_s)
-    # A key of a batch goes with its file. One that was never sealed, or was withheld, goes two days after it is older
-    # than what a publish accepts: no device could match it, and whatever it waited for is long over.
+    standing = select(batches.c.number).where(batches.c.end_s > sealed_until_s)
+    # A key of a batch goes with the last file that names it: were it forgotten before its revision is, a key that was
+    # taken back could be published once more. One that was never sealed, or was withheld, goes two days after it is
+    # older than what a publish accepts: no device could match it, and whatever it waited for is long over.
+    gone = and_(
+        keys.c.batch_number.is_not(None) & keys.c.batch_number.not_in(standing),
+        or_(keys.c.revised_batch_number.is_(None), keys.c.revised_batch_number.not_in(standing)),
+        keys.c.revised_since_s.is_(None),
+    )
     too_old_s = now_s - MAX_AGE_INTERVALS * INTERVAL_S - 2 * DAY_S
     too_old = (keys.c.rolling_start + keys.c.rolling_period) * INTERVAL_S <= too_old_s
     return (
         Due(
             keys,
-            or_(keys.c.batch_number.in_(old_batches), keys.c.batch_number.is_(None) & too_old),
-            "keys stay 14 days after they were published",
+            or_(gone, keys.c.batch_number.is_(None) & too_old),
+            "keys stay 14 days after they were published, or published anew",
         ),
         Due(batches, batches.c.end_s <= sealed_until_s, "export files stay 14 days"),
         Due(codes, codes.c.long_expires_s + CODE_AFTERLIFE_S <= now_s, "codes stay 3 days after they expired"),
