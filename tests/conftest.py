@@ -4,7 +4,7 @@ A test skips with a sentence, or fails where FOREWARN_REQUIRE names the missing 
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,14 @@ def shared_folder(name: str) -> Path:
     if not folder.is_dir():
         lacking(name, f"other projects' data is not here: set FOREWARN_SHARED to the folder that holds {name}/")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _answers_leave_at_once() -> Iterator[None]:
+    """Let no test wait for the clock grid that is not about it; such a test sets `answer_grid_ms` by itself."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("FOREWARN_SERVER_ANSWER_GRID_MS", "0")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from aiohttp import web
 from forewarn_protocol.wire import MAX_BODY_BYTES
 from forewarn_server import jobs, openapi
 from forewarn_server.advice.issuing import add_jobs as add_advice
+from forewarn_server.clock_grid import ANONYMOUS, GRID, ClockGrid, phones_are_answered_on_the_grid
 from forewarn_server.codes.routes import add_routes as add_codes
 from forewarn_server.config import ServerSettings
 from forewarn_server.configuration.issuing import add_jobs as add_configuration
@@ -41,9 +42,12 @@ _CLOCK: Final = web.AppKey("clock", Clock)
 
 def create_app(settings: ServerSettings, clock: Clock) -> web.Application:
     """Make the application of one server; the data folder is opened at start-up and closed at clean-up."""
-    app = web.Application(middlewares=[problems_become_answers], client_max_size=MAX_BODY_BYTES)
+    app = web.Application(
+        middlewares=[phones_are_answered_on_the_grid, problems_become_answers], client_max_size=MAX_BODY_BYTES
+    )
     app[_SETTINGS], app[_CLOCK] = settings, clock
     app[ROUTES], app[JOBS], app[STYLES] = [], [], {}
+    app[ANONYMOUS], app[GRID] = set(), ClockGrid(settings.answer_grid_ms / 1000)
     app.cleanup_ctx.extend((_open, _tell_metrics))
     for add_feature in _FEATURES:
         add_feature(app)

@@ -19,7 +19,7 @@ from forewarn_server.config import ServerSettings
 from forewarn_server.context import Context, open_context
 from forewarn_server.exports.cli import export
 from forewarn_server.exports.sealing import seal
-from forewarn_server.logs import to_standard_error
+from forewarn_server.logs import logger, to_standard_error
 from forewarn_server.retention.forgetting import forget
 from forewarn_server.serving import serve
 from forewarn_server.store.schema import SCHEMAS
@@ -75,6 +75,8 @@ def run(
         raise BadInput("only --role all is offered so far: one process does everything")
     settings = ServerSettings.load(data, host=host, port=port)
     to_standard_error(settings.log_level)
+    if not settings.answer_grid_ms:
+        logger().warning("answers leave at once", reason="answer_grid_ms is 0: their delay tells reports from chaff")
     clock = SystemClock()
     asyncio.run(serve(create_app(settings, clock), settings, say=typer.echo))
 

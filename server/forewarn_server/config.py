@@ -49,6 +49,9 @@ class ServerSettings(BaseSettings):
         "INFO", description="least severe lines that are logged"
     )
 
+    answer_grid_ms: int = Field(
+        50, ge=0, le=1_000, description="milliseconds of a slot of the clock grid on which phones are answered"
+    )
     upload_wait_seconds: int = Field(20, ge=1, le=600, description="seconds that the body of a request may take")
 
     codes_per_key_and_day: int = Field(1_000, ge=0, le=1_000_000, description="codes an API key may issue in a UTC day")

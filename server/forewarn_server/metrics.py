@@ -4,7 +4,11 @@ Who reads metrics may look every second, so a figure is as good as a list of tim
 chaff, or one route of the anonymous zone from another.
 """
 
-from prometheus_client import CollectorRegistry, Counter, generate_latest
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+_SLOTS: Final = (1, 2, 3, 5, 10, 20, 50)
 
 
 class Metrics:
@@ -16,6 +20,23 @@ class Metrics:
         self.internal_errors = Counter(
             "forewarn_internal_errors", "Requests that met a fault of ours.", registry=self.registry
         )
+        self.late_answers = Counter(
+            "forewarn_late_answers",
+            "Answers to phones whose work took longer than a slot of the clock grid.",
+            registry=self.registry,
+        )
+        self.answer_slots = Histogram(
+            "forewarn_answer_slots",
+            "Slots of the clock grid that answers to phones waited for; 1 is in time.",
+            buckets=_SLOTS,
+            registry=self.registry,
+        )
+
+    def note_departure(self, late_slots: int) -> None:
+        """Count an answer to a phone that left so many slots of the clock grid too late."""
+        self.answer_slots.observe(1 + late_slots)
+        if late_slots:
+            self.late_answers.inc()
 
     def text(self) -> bytes:
         """Return all figures in the text format of Prometheus."""

@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from forewarn_protocol.wire import MAX_BODY_BYTES
+from forewarn_server.clock_grid import ANONYMOUS, note_arrival
 from forewarn_server.context import CONTEXT
 from forewarn_server.problems import STYLES, Style
 
@@ -22,7 +23,7 @@ class Route:
     """One operation. `request` and `answer` are the wire models; without them the body is not JSON of ours.
 
     `refusals` are the error codes of PROTOCOL's tables that it can answer with, beside those that every route has;
-    `style` says in which field they stand.
+    `style` says in which field they stand. `anonymous`: phones call it, and its answers leave on the clock grid.
     """
 
     method: str
@@ -33,6 +34,7 @@ class Route:
     answer: type[BaseModel] | None = None
     refusals: tuple[str, ...] = ()
     api_key: bool = False
+    anonymous: bool = False
     style: Style = Style.VERIFICATION
     content_type: str = "application/json"
 
@@ -49,6 +51,8 @@ def add(app: web.Application, routes: Iterable[Route]) -> None:
             app.router.add_route("HEAD", route.path, route.handler)
         app[ROUTES].append(route)
         app[STYLES][route.path] = route.style
+        if route.anonymous:
+            app[ANONYMOUS].add(route.path)
 
 
 async def body_of(request: web.Request) -> bytes:
@@ -70,3 +74,5 @@ async def body_of(request: web.Request) -> bytes:
             return await request.read()
     except TimeoutError:
         raise web.HTTPRequestTimeout from None
+    finally:
+        note_arrival(request)

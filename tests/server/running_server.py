@@ -8,12 +8,15 @@ from typing import Any
 
 from aiohttp import ClientSession
 from multidict import CIMultiDict
+from sqlalchemy import func, select
 
 from forewarn_server.accounts.api_keys import Role, add
 from forewarn_server.app import create_app
 from forewarn_server.config import ServerSettings
 from forewarn_server.context import CONTEXT, Context
 from forewarn_server.serving import listening
+from forewarn_server.store.exposure_tables import exposure
+from forewarn_server.store.registry_tables import registry
 from tests.server.hand_clock import HandClock
 
 
@@ -63,6 +66,16 @@ class RunningServer:
         reply = await self.post("/api/verify", {"code": code, "accept": ["confirmed", "likely", "negative"]})
         assert reply.status == 200, reply.json
         return str(reply.json["token"])
+
+
+async def row_counts(server: RunningServer) -> dict[str, int]:
+    """Return how many rows each table of both databases has."""
+    counts = {}
+    for database, tables in ((server.context.exposure, exposure), (server.context.registry, registry)):
+        async with database.reading() as connection:
+            for table in tables.sorted_tables:
+                counts[table.name] = (await connection.execute(select(func.count()).select_from(table))).scalar_one()
+    return counts
 
 
 @asynccontextmanager

@@ -5,15 +5,12 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import func, select
 
 from forewarn_server.app import create_app
 from forewarn_server.config import ServerSettings
 from forewarn_server.routing import ROUTES
-from forewarn_server.store.exposure_tables import exposure
-from forewarn_server.store.registry_tables import registry
 from tests.server.hand_clock import HandClock
-from tests.server.running_server import RunningServer, running
+from tests.server.running_server import RunningServer, row_counts, running
 
 STAFF_PATHS = ("/api/issue", "/api/batch-issue", "/api/checkcodestatus", "/api/expirecode")
 PHONE_PATHS = ("/api/verify", "/api/certificate", "/v1/publish")
@@ -35,15 +32,6 @@ patient = settings(max_examples=30, deadline=None, suppress_health_check=[Health
 
 def code_field(path: str) -> str:
     return "code" if path.startswith("/v1/") else "errorCode"
-
-
-async def row_counts(server: RunningServer) -> dict[str, int]:
-    counts = {}
-    for database, tables in ((server.context.exposure, exposure), (server.context.registry, registry)):
-        async with database.reading() as connection:
-            for table in tables.sorted_tables:
-                counts[table.name] = (await connection.execute(select(func.count()).select_from(table))).scalar_one()
-    return counts
 
 
 def test_the_paths_of_these_tests_are_all_that_take_a_body(settings: ServerSettings, clock: HandClock) -> None:

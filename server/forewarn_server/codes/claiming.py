@@ -38,9 +38,9 @@ async def verify(context: Context, request: VerifyRequest) -> VerifyAnswer:
     hashed = nonce_hash(context.keys.code_hash, nonce)
     # Guesses end here, without a turn among the writers.
     async with context.exposure.reading() as connection:
-        await _claimable(context, connection, request, hashed, now_s)
+        await claimable(context, connection, request, hashed, now_s)
     async with context.exposure.writing() as connection:
-        row = await _claimable(context, connection, request, hashed, now_s)
+        row = await claimable(context, connection, request, hashed, now_s)
         token = token_of(context.keys.token, row.uuid, nonce)
         if row.nonce_hash is None:
             await connection.execute(update(codes).where(codes.c.uuid == row.uuid).values(nonce_hash=hashed))
@@ -62,9 +62,9 @@ async def certify(context: Context, request: CertificateRequest) -> CertificateA
     now_s = context.now_s()
     this_token = tokens.c.token_hash == token_hash(request.token)
     async with context.exposure.reading() as connection:
-        await _usable(connection, request, now_s)
+        await usable(connection, request, now_s)
     async with context.exposure.writing() as connection:
-        row = await _usable(connection, request, now_s)
+        row = await usable(connection, request, now_s)
         if row.ekeyhmac is None:
             await connection.execute(update(tokens).where(this_token).values(ekeyhmac=request.ekeyhmac))
     certificate = mint(
@@ -79,9 +79,14 @@ async def certify(context: Context, request: CertificateRequest) -> CertificateA
     return CertificateAnswer(certificate=certificate)
 
 
-async def _claimable(
+async def claimable(
     context: Context, connection: AsyncConnection, request: VerifyRequest, hashed: bytes, now_s: int
 ) -> Row[Any]:
+    """Return the code that a request names and this nonce (by its hash) may claim.
+
+    Raises:
+        Refused: code_invalid, code_expired, unsupported_test_type.
+    """
     code = as_typed(request.code)
     is_short = len(code) == SHORT_CODE_DIGITS
     column, digest = (codes.c.short_hash, short_hash) if is_short else (codes.c.long_hash, long_hash)
@@ -96,7 +101,12 @@ async def _claimable(
     return row
 
 
-async def _usable(connection: AsyncConnection, request: CertificateRequest, now_s: int) -> Row[Any]:
+async def usable(connection: AsyncConnection, request: CertificateRequest, now_s: int) -> Row[Any]:
+    """Return the token that a request names and these keys may use.
+
+    Raises:
+        Refused: token_invalid, token_expired.
+    """
     found = await connection.execute(select(tokens).where(tokens.c.token_hash == token_hash(request.token)))
     row = found.one_or_none()
     if row is None or (row.ekeyhmac is not None and not hmac.compare_digest(row.ekeyhmac, request.ekeyhmac)):

@@ -4,6 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
+from forewarn_protocol.cover import CHAFF_HEADER
 from forewarn_protocol.errors import Refused
 from forewarn_protocol.verification import (
     VERIFICATION_ERRORS,
@@ -22,7 +23,7 @@ from forewarn_protocol.verification import (
     refuse,
 )
 from forewarn_server.accounts.api_keys import Act, Staff, authenticate
-from forewarn_server.codes import claiming, issuing
+from forewarn_server.codes import chaff, claiming, issuing
 from forewarn_server.context import CONTEXT
 from forewarn_server.problems import answer
 from forewarn_server.routing import API_KEY_HEADER, Route, add, body_of
@@ -53,13 +54,17 @@ async def _batch_issue(request: web.Request) -> web.Response:
 
 
 async def _verify(request: web.Request) -> web.Response:
-    message = VerifyRequest.parse(await body_of(request))
-    return answer(await claiming.verify(request.app[CONTEXT], message))
+    context, body = request.app[CONTEXT], await body_of(request)
+    if CHAFF_HEADER in request.headers:
+        return answer(await chaff.answer_verify(context, body))
+    return answer(await claiming.verify(context, VerifyRequest.parse(body)))
 
 
 async def _certificate(request: web.Request) -> web.Response:
-    message = CertificateRequest.parse(await body_of(request))
-    return answer(await claiming.certify(request.app[CONTEXT], message))
+    context, body = request.app[CONTEXT], await body_of(request)
+    if CHAFF_HEADER in request.headers:
+        return answer(await chaff.answer_certificate(context, body))
+    return answer(await claiming.certify(context, CertificateRequest.parse(body)))
 
 
 async def _check_code_status(request: web.Request) -> web.Response:
@@ -119,19 +124,21 @@ _ROUTES: Final = (
         "POST",
         "/api/verify",
         _verify,
-        "Exchange a code for a token.",
+        "Exchange a code for a token. With the header X-Chaff nothing is stored.",
         VerifyRequest,
         VerifyAnswer,
         ("code_invalid", "code_expired", "unsupported_test_type", "invalid_test_type"),
+        anonymous=True,
     ),
     Route(
         "POST",
         "/api/certificate",
         _certificate,
-        "Exchange a token and the keys' HMAC for a certificate.",
+        "Exchange a token and the keys' HMAC for a certificate. With the header X-Chaff nothing is stored.",
         CertificateRequest,
         CertificateAnswer,
         ("token_invalid", "token_expired", "hmac_invalid"),
+        anonymous=True,
     ),
 )
 

@@ -30,16 +30,24 @@ class Examined:
 
 
 def examine(context: Context, body: bytes) -> Examined:
-    """Read a request and check everything that needs no database; chaff is put through the same.
+    """Read a request and check everything that needs no database.
 
     Raises:
         BadMessage: no publish request.
         Refused: another authority, an invalid certificate, one for other keys, or a revision token of another server.
     """
-    request = parse_publish(body)
+    request, now_s = parse_publish(body), context.now_s()
+    return examined(context, request, certified(context, request, now_s), now_s)
+
+
+def certified(context: Context, request: PublishRequest, now_s: int) -> CertificateClaims:
+    """Return what the certificate of a request says, if it is ours and was made for these keys.
+
+    Raises:
+        Refused: another authority, an invalid certificate, one for other keys.
+    """
     if request.health_authority_id != context.settings.authority:
         raise Refused("this server publishes for another health authority", "unknown_health_authority_id")
-    now_s = context.now_s()
     invalid = "health_authority_verification_certificate_invalid"
     try:
         claims = certificates.read(
@@ -49,6 +57,15 @@ def examine(context: Context, body: bytes) -> Examined:
         raise Refused(error.message, invalid) from None
     if not matches_tekmac(request.keys, request.hmac_key, claims.tekmac):
         raise Refused("the certificate was made for other keys: ask for one with the HMAC of these", invalid)
+    return claims
+
+
+def examined(context: Context, request: PublishRequest, claims: CertificateClaims, now_s: int) -> Examined:
+    """Check what follows on the certificate.
+
+    Raises:
+        Refused: a revision token of another server.
+    """
     token = RevisionToken.first(context.keys.token, claims.jti, claims.tekmac)
     if request.revision_token:
         token = RevisionToken.read(context.keys.token, request.revision_token)

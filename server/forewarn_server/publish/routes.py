@@ -1,17 +1,15 @@
-"""`POST /v1/publish`, as the wire knows it; and chaff, which must look the same from outside."""
+"""`POST /v1/publish`, as the wire knows it."""
 
-import secrets
-from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
 
-from forewarn_protocol.errors import ForewarnError
-from forewarn_protocol.publishing import CHAFF_HEADER, PublishAnswer, PublishRequest
+from forewarn_protocol.cover import CHAFF_HEADER
+from forewarn_protocol.publishing import PublishAnswer, PublishRequest
 from forewarn_server.context import CONTEXT
 from forewarn_server.problems import Style, answer
+from forewarn_server.publish.chaff import answer_chaff
 from forewarn_server.publish.examining import examine
-from forewarn_server.publish.revision import RevisionToken
 from forewarn_server.publish.service import publish
 from forewarn_server.routing import Route, add, body_of
 
@@ -24,7 +22,6 @@ _REFUSALS: Final = (
     "invalid_report_type_transition",
     "partial_failure",
 )
-_JTI_BYTES: Final = 16
 
 
 def add_routes(app: web.Application) -> None:
@@ -40,6 +37,7 @@ def add_routes(app: web.Application) -> None:
                 PublishRequest,
                 PublishAnswer,
                 _REFUSALS,
+                anonymous=True,
                 style=Style.PUBLISH,
             ),
         ),
@@ -49,9 +47,5 @@ def add_routes(app: web.Application) -> None:
 async def _publish(request: web.Request) -> web.Response:
     context, body = request.app[CONTEXT], await body_of(request)
     if CHAFF_HEADER in request.headers:
-        # The same checks, whatever they find: what is left out would be missing from the time it takes.
-        with suppress(ForewarnError):
-            examine(context, body)
-        nobody = RevisionToken.first(context.keys.token, secrets.token_hex(_JTI_BYTES), b"")
-        return answer(PublishAnswer(revision_token=nobody.text))
+        return answer(await answer_chaff(context, body))
     return answer(await publish(context, examine(context, body)))

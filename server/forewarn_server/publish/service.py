@@ -45,7 +45,7 @@ async def publish(context: Context, examined: Examined) -> PublishAnswer:
     """
     claims, token, judged = examined.claims, examined.token, examined.judged
     async with context.exposure.writing() as connection:
-        if await _is_repeated(connection, examined):
+        if await is_repeated(connection, examined):
             return PublishAnswer(revision_token=token.text, warnings=(ALREADY_PUBLISHED,))
         if isinstance(judged, Refused):
             raise judged
@@ -60,7 +60,12 @@ async def publish(context: Context, examined: Examined) -> PublishAnswer:
     return _answer(token, changed, verdicts)
 
 
-async def _is_repeated(connection: AsyncConnection, examined: Examined) -> bool:
+async def is_repeated(connection: AsyncConnection, examined: Examined) -> bool:
+    """Tell whether this very request was stored before.
+
+    Raises:
+        Refused: its certificate was used with other keys or another body.
+    """
     found = await connection.execute(select(publishes).where(publishes.c.jti == examined.claims.jti))
     earlier = found.one_or_none()
     if earlier is None:
@@ -73,13 +78,19 @@ async def _is_repeated(connection: AsyncConnection, examined: Examined) -> bool:
     return True
 
 
+async def known_keys(connection: AsyncConnection, verdicts: Sequence[Verdict]) -> Sequence[Row[Any]]:
+    """Return the rows of those keys that were published before."""
+    teks = [verdict.tek.key for verdict in verdicts if verdict.tek is not None]
+    return (await connection.execute(select(keys).where(keys.c.key.in_(teks)))).all()
+
+
 async def _store(
     context: Context, connection: AsyncConnection, examined: Examined, verdicts: Sequence[Verdict]
 ) -> tuple[int, Sequence[Verdict]]:
     """Store the keys; return how many it changed, and what became of each in the end."""
     teks = {verdict.tek.key: verdict.tek for verdict in verdicts if verdict.tek is not None}
     risks = {verdict.tek.key: verdict.transmission_risk for verdict in verdicts if verdict.tek is not None}
-    known = (await connection.execute(select(keys).where(keys.c.key.in_(teks)))).all()
+    known = await known_keys(connection, verdicts)
     if known and not examined.request.revision_token:
         raise Refused("a key was published before: send its revision token to revise it", "missing_revision_token")
     # Random, and unknown to every other table: it only lets the seal count who is in the mix.
