@@ -9,6 +9,7 @@ from typing import Never
 from forewarn_client.board import FAULT_PREFIX
 from forewarn_client.config import ClientSettings
 from forewarn_client.device import Device
+from forewarn_client.erasing import discard_unfinished
 from forewarn_client.fetching import fetch
 from forewarn_client.forgetting import forget
 from forewarn_client.judging import judge
@@ -43,6 +44,7 @@ class Daemon:
             ExceptionGroup: a programming error ended a job; the others were stopped.
         """
         with only_daemon(self._settings.data):
+            discard_unfinished(self._settings.data)
             async with Device.open(self._settings, self._clock) as device:
                 await device.status.clear_faults()
                 await self._radio.start()

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Self
 
 from forewarn_client.board import StatusBoard
@@ -17,6 +18,8 @@ from forewarn_shell.clock import Clock
 
 DATABASE_FILE: Final = "diary.db"
 DEVICE_KEY_FILE: Final = "device.key"
+MOVED_FILE: Final = "moved"
+"""An empty file: the diary that was here has moved to another device, and what is left of it is to be destroyed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,11 @@ class Device:
         """Open the device in `settings.data`, making folder, key and database where there are none.
 
         Raises:
-            Missing: folder or files can't be used, the device key is gone, or a newer Forewarn wrote the diary.
+            Missing: folder or files can't be used, the device key is gone, the diary has moved to another device, or a
+                newer Forewarn wrote it.
             BadInput: the files are damaged.
         """
+        _refuse_moved(settings.data)
         database = await Database.open(settings.data / DATABASE_FILE)
         try:
             key_file = settings.data / DEVICE_KEY_FILE
@@ -60,6 +65,22 @@ class Device:
             )
         finally:
             await database.close()
+
+
+def demand_diary(data: Path) -> None:
+    """Refuse a folder that has no diary, so that looking for one makes none.
+
+    Raises:
+        Missing: no daemon ever ran here, or the diary has moved to another device.
+    """
+    _refuse_moved(data)
+    if not (data / DATABASE_FILE).exists():
+        raise Missing(f"there is no diary in {data}: start the daemon with 'run', or give another --data")
+
+
+def _refuse_moved(data: Path) -> None:
+    if (data / MOVED_FILE).exists():
+        raise Missing(f"the diary of {data} has moved to another device: run 'erase' to start a new one here")
 
 
 def _holds_day_keys(connection: sqlite3.Connection) -> bool:

@@ -5,10 +5,13 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from forewarn_client.device import DATABASE_FILE, DEVICE_KEY_FILE
+from forewarn_client.device import DATABASE_FILE, DEVICE_KEY_FILE, MOVED_FILE
 from forewarn_client.presence import LOCK_FILE, only_daemon
 from forewarn_protocol.errors import Missing
 from forewarn_shell.files import sync_folder
+
+INCOMING_FOLDER: Final = "incoming"
+"""In the data folder, while a diary moves in: a whole device of its own until it is put in place."""
 
 _FILES: Final = (
     DEVICE_KEY_FILE,
@@ -17,6 +20,7 @@ _FILES: Final = (
     f"{DATABASE_FILE}-wal",
     f"{DATABASE_FILE}-shm",
     LOCK_FILE,
+    MOVED_FILE,
 )
 
 
@@ -31,16 +35,49 @@ def erase(data: Path) -> bool:
         BadInput: a daemon works on this data.
         Missing: a file can't be overwritten or deleted; calling again goes on.
     """
-    if not any((data / name).exists() for name in _FILES[:2]):
+    if not any((data / name).exists() for name in (*_FILES[:2], MOVED_FILE, INCOMING_FOLDER)):
         return False
     with only_daemon(data):
-        for path in (*data.glob(f".{DEVICE_KEY_FILE}.*"), *(data / name for name in _FILES)):
-            _destroy(path)
-        sync_folder(data)
+        discard_unfinished(data)
+        _destroy_all(data)
     return True
 
 
-def _destroy(path: Path) -> None:
+def destroy_moved(data: Path) -> None:
+    """Destroy the diary whose file is whole, and keep the mark that says so; the caller holds the folder's lock.
+
+    Raises:
+        Missing: a file can't be overwritten or deleted; calling again goes on.
+    """
+    _destroy_all(data, but=MOVED_FILE)
+
+
+def discard_unfinished(data: Path) -> None:
+    """Destroy what a `move in` that was cut off left behind; the caller holds the folder's lock.
+
+    Raises:
+        Missing: a file can't be overwritten or deleted.
+    """
+    incoming = data / INCOMING_FOLDER
+    if not incoming.is_dir():
+        return
+    if not (data / DATABASE_FILE).exists():
+        # The key may have been put in place already, and then nothing but the unfinished diary is sealed with it.
+        destroy(data / DEVICE_KEY_FILE)
+    _destroy_all(incoming)
+    try:
+        incoming.rmdir()
+    except OSError as error:
+        raise _refused(incoming, error) from error
+    sync_folder(data)
+
+
+def destroy(path: Path) -> None:
+    """Delete a file of the diary; a key is overwritten first.
+
+    Raises:
+        Missing: the system refuses.
+    """
     try:
         if DEVICE_KEY_FILE in path.name and path.exists():
             with path.open("r+b") as file:
@@ -49,4 +86,14 @@ def _destroy(path: Path) -> None:
                 os.fsync(file.fileno())
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise Missing(f"{path} cannot be erased ({error.strerror}): check its owner, then erase again") from error
+        raise _refused(path, error) from error
+
+
+def _destroy_all(folder: Path, but: str = "") -> None:
+    for path in (*folder.glob(f".{DEVICE_KEY_FILE}.*"), *(folder / name for name in _FILES if name != but)):
+        destroy(path)
+    sync_folder(folder)
+
+
+def _refused(path: Path, error: OSError) -> Missing:
+    return Missing(f"{path} cannot be erased ({error.strerror}): check its owner, then erase again")

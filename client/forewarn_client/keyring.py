@@ -16,7 +16,8 @@ from forewarn_protocol.keys import KEY_BYTES, TemporaryExposureKey
 MAX_INTERVALS_AHEAD: Final = 6
 """An identifier may be spoken an hour before its interval; receivers tolerate two."""
 
-_CONTEXT: Final = b"own key"
+CONTEXT: Final = b"own key"
+_EVER: Final = date(1970, 1, 1)
 _RECORD: Final = struct.Struct(f"<{KEY_BYTES}sIB?{INTERVALS_PER_DAY // 8}s")
 
 
@@ -94,6 +95,18 @@ class Keyring:
         """Return the keys of the UTC days from `first_day` on, oldest first, inside a transaction that is open."""
         return self._read(connection, "day >= ?", first_day)
 
+    def retire_within(self, connection: sqlite3.Connection, now: Interval) -> None:
+        """Let none of the keys that are held speak any more, inside a transaction that is open.
+
+        They came from another device: what they spoke there can still be reported, and other keys speak from the next
+        interval on, so that no identifier is ever spoken by two devices.
+        """
+        for key in self.held_within(connection, _EVER):
+            if key.spoken:
+                self._keep(connection, replace(self._release(connection, key, now), released=True))
+            else:
+                self._keep(connection, replace(key, tek=replace(key.tek, key=secrets.token_bytes(KEY_BYTES))))
+
     def _release(self, connection: sqlite3.Connection, key: OwnKey, now: Interval) -> OwnKey:
         if key.released or key.tek.end <= now:
             return key
@@ -123,7 +136,7 @@ class Keyring:
             (day_number(day),),
         ).fetchall()
         return [
-            OwnKey.decode(self._vault.unseal(connection, day_from(number), sealed, _CONTEXT), row)
+            OwnKey.decode(self._vault.unseal(connection, day_from(number), sealed, CONTEXT), row)
             for row, number, sealed in rows
         ]
 
@@ -131,5 +144,5 @@ class Keyring:
         day = day_of(key.tek.rolling_start)
         connection.execute(
             "INSERT OR REPLACE INTO own_keys (id, day, sealed) VALUES (?, ?, ?)",
-            (key.row, day_number(day), self._vault.seal(connection, day, key.encode(), _CONTEXT)),
+            (key.row, day_number(day), self._vault.seal(connection, day, key.encode(), CONTEXT)),
         )

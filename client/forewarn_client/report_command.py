@@ -1,24 +1,22 @@
 """The command `report`: it says in plain words what would be sent and to whom, and asks."""
 
 import asyncio
-import sys
 from datetime import datetime
 from typing import Annotated, Final
 
 import typer
 
 from forewarn_client import reporting
+from forewarn_client.asking import agreed, demand_terminal
 from forewarn_client.config import ClientSettings
-from forewarn_client.device import DATABASE_FILE, Device
+from forewarn_client.device import Device, demand_diary
 from forewarn_client.offering import Offer, Wish
 from forewarn_client.reporting import Consent, Outcome
 from forewarn_client.translations import say
 from forewarn_protocol.advice import Language
-from forewarn_protocol.errors import BadInput, Missing
 from forewarn_shell.clock import Clock, SystemClock
 from forewarn_shell.command_line import EXIT_DONE, EXIT_NO
 
-_AGREEMENT: Final = frozenset({"y", "yes", "c", "có", "co"})
 _DAY_FORMAT: Final = ["%Y-%m-%d"]
 
 
@@ -46,7 +44,7 @@ def report(
     If it breaks off, run it again with the same code: nothing is sent twice.
     """
     settings: ClientSettings = context.obj()
-    consent = _agreed if yes else _asked(settings.language)
+    consent = _agrees_by_option if yes else _asked(settings.language)
     wish = Wish(onset.date() if onset else None, frozenset(day.date() for day in drop_day or []))
     outcome = asyncio.run(report_from(settings, SystemClock(), " ".join(code), wish, consent))
     typer.echo(say(settings.language, f"report.{outcome}"))
@@ -59,8 +57,7 @@ async def report_from(settings: ClientSettings, clock: Clock, code: str, wish: W
     Raises:
         Missing: there is no diary.
     """
-    if not (settings.data / DATABASE_FILE).exists():
-        raise Missing(f"there is no diary in {settings.data}: start the daemon with 'run', or give another --data")
+    demand_diary(settings.data)
     async with Device.open(settings, clock) as device:
         return await reporting.report(device, code, onset=wish.onset, drop_days=wish.dropped, consent=consent)
 
@@ -76,18 +73,16 @@ def offer_in_words(offer: Offer, language: Language) -> str:
     )
 
 
-def _agreed(_: Offer) -> bool:
+def _agrees_by_option(_: Offer) -> bool:
     return True
 
 
 def _asked(language: Language) -> Consent:
     # Looked at before anything else: a script that forgot --yes must not find its code used and nothing sent.
-    if not sys.stdin.isatty():
-        raise BadInput(say(language, "report.no_terminal"))
+    demand_terminal(say(language, "report.no_terminal"))
 
     def ask(offer: Offer) -> bool:
         typer.echo(offer_in_words(offer, language))
-        typer.echo(say(language, "report.ask"), nl=False)
-        return sys.stdin.readline().strip().lower() in _AGREEMENT
+        return agreed(say(language, "report.ask"))
 
     return ask

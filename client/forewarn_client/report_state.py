@@ -14,7 +14,7 @@ from forewarn_client.diary.vault import Vault, day_from, day_number
 from forewarn_protocol.errors import BadInput, Missing
 from forewarn_protocol.wire import Base64Of32
 
-_CONTEXT: Final = b"report"
+CONTEXT: Final = b"report"
 _SECRET_BYTES: Final = 32
 
 
@@ -57,7 +57,7 @@ def load(connection: sqlite3.Connection, vault: Vault) -> ReportState | None:
     if row is None:
         return None
     try:
-        record = vault.unseal(connection, day_from(row[0]), row[1], _CONTEXT)
+        record = vault.unseal(connection, day_from(row[0]), row[1], CONTEXT)
     except Missing:
         return None  # the day's key is destroyed first, its rows a moment later
     return ReportState.model_validate_json(record)
@@ -65,7 +65,7 @@ def load(connection: sqlite3.Connection, vault: Vault) -> ReportState | None:
 
 def store(connection: sqlite3.Connection, vault: Vault, state: ReportState) -> ReportState:
     """Keep a report in place of the last one, inside a transaction that is open."""
-    sealed = vault.seal(connection, state.begun, state.model_dump_json().encode(), _CONTEXT)
+    sealed = vault.seal(connection, state.begun, state.model_dump_json().encode(), CONTEXT)
     connection.execute(
         "INSERT OR REPLACE INTO reports (id, day, sealed) VALUES (1, ?, ?)", (day_number(state.begun), sealed)
     )

@@ -9,11 +9,10 @@ from typing import Final
 
 from forewarn_client.config import ClientSettings
 from forewarn_client.daemon import Daemon
-from forewarn_client.device import DATABASE_FILE, Device
+from forewarn_client.device import Device, demand_diary
 from forewarn_client.radio.choosing import choose_radio
 from forewarn_client.status import Status, look
 from forewarn_client.timing import Timing
-from forewarn_protocol.errors import Missing
 from forewarn_shell.clock import Clock
 
 _LOG_FORMAT: Final = "%(levelname)s %(name)s: %(message)s"
@@ -34,10 +33,9 @@ def read_status(settings: ClientSettings, clock: Clock) -> Status:
     """Open the device for one look.
 
     Raises:
-        Missing: there is no diary yet; looking makes none.
+        Missing: there is no diary yet, or it has moved to another device; looking makes none.
     """
-    if not (settings.data / DATABASE_FILE).exists():
-        raise Missing(f"there is no diary in {settings.data}: start the daemon with 'run', or give another --data")
+    demand_diary(settings.data)
     return asyncio.run(_look(settings, clock))
 
 

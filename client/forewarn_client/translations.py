@@ -118,6 +118,59 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "vi": "lần gửi trước đã chốt các ngày: chạy lại không có --onset và --drop-day, hoặc xin mã mới để đổi ngày",
         "en": "an earlier try has fixed the days: leave out --onset and --drop-day, or get a new code to change them",
     },
+    # Moving to a new device.
+    "move.ask": {
+        "vi": "Chuyển nhật ký trong {data} sang tệp {file}? Thiết bị này sẽ hủy khóa, xóa nhật ký và ngừng hoạt động: "
+        "chỉ tệp đó cùng mật khẩu mới khôi phục được, trong vòng 48 giờ. Gõ c để đồng ý [c/K]: ",
+        "en": "Move the diary in {data} into {file}? This device then destroys its keys, deletes the diary and stops: "
+        "only that file and its passphrase bring it back, within 48 hours. Type y to agree [y/N]: ",
+    },
+    "move.declined": {"vi": "Chưa chuyển gì.", "en": "Nothing was moved."},
+    "move.no_terminal": {
+        "vi": "không có cửa sổ lệnh để hỏi bạn có đồng ý không: hãy chạy trong một cửa sổ lệnh, hoặc thêm --yes",
+        "en": "there is no terminal to ask for your consent on: run this in one, or add --yes",
+    },
+    "move.no_passphrase": {
+        "vi": "không có cửa sổ lệnh để nhập mật khẩu: hãy chạy trong một cửa sổ lệnh, hoặc thêm --passphrase-file TỆP",
+        "en": "there is no terminal to type the passphrase on: run this in one, or add --passphrase-file FILE",
+    },
+    "move.passphrase": {
+        "vi": "Mật khẩu (ít nhất {words} từ, không hiện ra khi gõ): ",
+        "en": "Passphrase (at least {words} words, not shown as you type): ",
+    },
+    "move.again": {"vi": "Gõ lại mật khẩu: ", "en": "The passphrase once more: "},
+    "move.differ": {
+        "vi": "hai lần gõ mật khẩu không giống nhau: chưa chuyển gì, hãy chạy lại lệnh này",
+        "en": "the two passphrases differ: nothing was moved, run the command again",
+    },
+    "move.weak": {
+        "vi": "mật khẩu quá yếu: dùng ít nhất {words} từ khác nhau, mỗi từ ít nhất {letters} chữ cái, "
+        "không phải một câu nhiều người biết",
+        "en": "the passphrase is too weak: take at least {words} different words of at least {letters} letters each, "
+        "and no sentence that others know",
+    },
+    "move.no_text": {
+        "vi": "{file} không phải tệp văn bản: ghi mật khẩu vào dòng đầu, mã UTF-8",
+        "en": "{file} is no text: write the passphrase into its first line, in UTF-8",
+    },
+    "move.damaged": {
+        "vi": "Có {count} mục hỏng trong nhật ký không đọc được nữa nên không được chuyển.",
+        "en": "{count} damaged entries of the diary could no longer be read and were left out.",
+    },
+    "move.left": {
+        "vi": "Đã chuyển. Trên thiết bị này không còn gì. Mang {file} sang thiết bị mới và chạy 'move in' ở đó "
+        "trong vòng 48 giờ. Đừng giữ bản sao nào của tệp.",
+        "en": "Moved. Nothing is left on this device. Take {file} to the new one and run 'move in' there within "
+        "48 hours. Keep no copy of the file.",
+    },
+    "move.arrived": {
+        "vi": "Nhật ký đã đến nơi. Khởi động bằng 'run': thiết bị này phát bằng khóa mới của riêng nó.",
+        "en": "The diary has arrived. Start it with 'run': this device speaks with new keys of its own.",
+    },
+    "move.delete": {
+        "vi": "Không xóa được {file}: hãy tự xóa, vì ai biết mật khẩu vẫn mở được tệp này.",
+        "en": "{file} could not be deleted: delete it yourself, for its passphrase still opens it.",
+    },
     # What a refusal of the server means for the person; the machine's word is the part after the dot.
     "refused.code_invalid": {
         "vi": "mã không đúng hoặc đã được dùng: kiểm tra lại các chữ số, hoặc xin mã mới từ cơ quan y tế",
