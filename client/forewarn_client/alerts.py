@@ -55,7 +55,8 @@ class Alert:
 def keep_and_tell(connection: sqlite3.Connection, vault: Vault, alerts: Sequence[Alert]) -> list[Alert]:
     """Store alerts inside a transaction that is open and return those of days that had none: each is told once.
 
-    A day that had one keeps it, brought up to date in silence: a second notice would say that a second case came.
+    A day that had one keeps it, brought up to date in silence: a second notice would say that a second case came. One
+    that was taken back counts as none: what stands now is another warning.
     """
     told = {number for (number,) in connection.execute("SELECT day FROM alerts")}
     new = []
@@ -67,6 +68,7 @@ def keep_and_tell(connection: sqlite3.Connection, vault: Vault, alerts: Sequence
             continue  # the day has been forgotten meanwhile
         sealed = seal.seal(_encode(alert), ALERTS.context)
         connection.execute("INSERT OR REPLACE INTO alerts (day, sealed) VALUES (?, ?)", (number, sealed))
+        connection.execute("DELETE FROM withdrawals WHERE day = ?", (number,))
         if number not in told:
             new.append(alert)
     return new

@@ -68,7 +68,8 @@ def status(context: typer.Context, as_json: Json = False) -> None:
 def check(context: typer.Context, as_json: Json = False) -> None:
     """Exit with 0: nothing to do, 4: an alert is active, 3: can't know (the last match is over 24 h old)."""
     found = read_status(settings_of(context), SystemClock())
-    answer = {"check": found.check, "alerts": found.alerts, "last_match": found.as_json()["last_match"]}
+    shown = found.as_json()
+    answer = {name: shown[name] for name in ("check", "alerts", "withdrawn", "last_match")}
     typer.echo(json.dumps(answer) if as_json else found.check_text)
     raise typer.Exit(found.check)
 

@@ -11,7 +11,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import islice
 from math import inf
 from tempfile import TemporaryFile
 from typing import BinaryIO, Final
@@ -23,13 +23,14 @@ from forewarn_client.board import CLOCK_OFFSET, FAULT_PREFIX, LAST_DOWNLOAD, LAS
 from forewarn_client.connection import Connection, Gone, connect
 from forewarn_client.device import Device
 from forewarn_client.forgetting import first_kept_day
+from forewarn_client.matches import Heard
 from forewarn_client.pinned_feeds import ADVICE, CONFIGURATION, INDEX, refresh
 from forewarn_client.translations import say
 from forewarn_protocol.errors import BadInput, NotVerified
 from forewarn_protocol.exports.index import Index, IndexEntry
 from forewarn_protocol.exports.reading import ExportFile, ExportLimits
 from forewarn_protocol.intervals import TOLERANCE_INTERVALS, day_at
-from forewarn_protocol.matching import Anomaly, Match, SightingIndex, match
+from forewarn_protocol.matching import Anomaly, SightingIndex, match
 
 KEYS_PER_STEP: Final = 100
 """Between two steps the daemon's other jobs have their turn: about 5 ms on a desktop, ten times that on a badge."""
@@ -160,14 +161,15 @@ def _open_verified(file: BinaryIO, export_keys: Sequence[EllipticCurvePublicKey]
     return export
 
 
-async def _match(export: ExportFile, heard: SightingIndex, strange: Counter[Anomaly]) -> list[Match]:
+async def _match(export: ExportFile, index: SightingIndex, strange: Counter[Anomaly]) -> list[Heard]:
     # As wide as the protocol ever matches, without guard and caps: `judging` matches anew by the configuration of its
     # day, and could not bring back what a narrower one had left out here.
-    found: list[Match] = []
-    keys = chain(export.keys(), export.revised_keys())
-    while step := list(islice(keys, KEYS_PER_STEP)):
-        found += match(step, heard, tolerance_intervals=TOLERANCE_INTERVALS, replay_guard_s=inf, anomalies=strange)
-        await asyncio.sleep(0)  # not a wait: the other jobs' turn
+    found: list[Heard] = []
+    for keys, revised in ((export.keys(), False), (export.revised_keys(), True)):
+        while step := list(islice(keys, KEYS_PER_STEP)):
+            matched = match(step, index, tolerance_intervals=TOLERANCE_INTERVALS, replay_guard_s=inf, anomalies=strange)
+            found += (Heard.of(each, export.header, revised=revised) for each in matched)
+            await asyncio.sleep(0)  # not a wait: the other jobs' turn
     return found
 
 
@@ -175,7 +177,7 @@ def _commit(
     connection: sqlite3.Connection,
     device: Device,
     entry: IndexEntry,
-    found: Iterable[Match],
+    found: Iterable[Heard],
     strange: Mapping[Anomaly, int],
 ) -> None:
     matches.keep(connection, device.vault, found, first_kept_day(device))

@@ -3,38 +3,57 @@
 import sqlite3
 import struct
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import date
-from typing import Final
+from typing import Final, Self
 
 from forewarn_client.diary.entries import Entries
 from forewarn_client.diary.vault import Vault, day_number
 from forewarn_protocol.advertisement import Payload
 from forewarn_protocol.errors import BadInput
+from forewarn_protocol.exports.header import ExportHeader
 from forewarn_protocol.intervals import Interval, day_at
 from forewarn_protocol.keys import DiagnosisKey, ReportType, TemporaryExposureKey
 from forewarn_protocol.matching import Match
 from forewarn_protocol.sightings import Sighting
 
-Heard = tuple[DiagnosisKey, list[Sighting]]
-
-_KEY: Final = struct.Struct(">16sIBiiii")  # key, start, period; report type, onset days, risk, variant
+_HEAD: Final = struct.Struct(">16sIBiiii?Q")  # key, start, period; report type, onset days, risk, variant; the word
 _SIGHTING: Final = struct.Struct(">20sbdd")  # service data, RSSI in dBm, Unix seconds, seconds since the last scan
 _NONE: Final = -(2**31)
 _UNKNOWN_S: Final = -1.0
 
 
-def keep(connection: sqlite3.Connection, vault: Vault, matches: Iterable[Match], first_kept: date) -> None:
-    """Store matches inside a transaction that is open, each UTC day's part under that day's key.
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A published key, what was heard of it, and whose word this is.
+
+    `revised`: it stood among a file's revised keys; `file_end_s` is the end of the time that the file counts for, in
+    Unix seconds.
+    """
+
+    key: DiagnosisKey
+    sightings: tuple[Sighting, ...]
+    revised: bool = False
+    file_end_s: int = 0
+
+    @classmethod
+    def of(cls, match: Match, header: ExportHeader, *, revised: bool) -> Self:
+        """Take what a file's key matched."""
+        return cls(match.key, tuple(matched.sighting for matched in match.sightings), revised, header.end_s)
+
+
+def keep(connection: sqlite3.Connection, vault: Vault, found: Iterable[Heard], first_kept: date) -> None:
+    """Store what was found inside a transaction that is open, each UTC day's part under that day's key.
 
     Days before `first_kept` are forgotten: a match must not bring their key back.
     """
-    for match in matches:
+    for heard in found:
         days: dict[date, list[Sighting]] = {}
-        for heard in match.sightings:
-            days.setdefault(day_at(heard.time_s), []).append(heard.sighting)
+        for sighting in heard.sightings:
+            days.setdefault(day_at(sighting.time_s), []).append(sighting)
         for day, sightings in days.items():
             if day >= first_kept:
-                sealed = vault.seal(connection, day, _encode(match.key, sightings), MATCHES.context)
+                sealed = vault.seal(connection, day, _encode(heard, sightings), MATCHES.context)
                 connection.execute("INSERT INTO matches (day, sealed) VALUES (?, ?)", (day_number(day), sealed))
 
 
@@ -43,13 +62,30 @@ def remembered(connection: sqlite3.Connection, vault: Vault) -> list[Heard]:
     return list(MATCHES.read(connection, vault))
 
 
-def _encode(key: DiagnosisKey, sightings: Iterable[Sighting]) -> bytes:
+def newest_words(found: Iterable[Heard]) -> list[Heard]:
+    """Return the newest word about each key: revised goes before fresh, then a later file before an earlier one.
+
+    In which order the files came says nothing: one may have been out of reach, another fetched twice. A key that was
+    taken back stays so, whoever hands out its first word again.
+    """
+    words: dict[bytes, Heard] = {}
+    for heard in found:
+        known = words.get(heard.key.tek.key)
+        if known is None or (known.revised, known.file_end_s) <= (heard.revised, heard.file_end_s):
+            words[heard.key.tek.key] = heard
+    return list(words.values())
+
+
+def _encode(heard: Heard, sightings: Iterable[Sighting]) -> bytes:
+    key = heard.key
     numbers = (key.report_type, key.days_since_onset, key.transmission_risk, key.variant_of_concern)
-    head = _KEY.pack(
+    head = _HEAD.pack(
         key.tek.key,
         key.tek.rolling_start,
         key.tek.rolling_period,
         *(_NONE if number is None else number for number in numbers),
+        heard.revised,
+        heard.file_end_s,
     )
     return head + b"".join(
         _SIGHTING.pack(
@@ -64,20 +100,18 @@ def _encode(key: DiagnosisKey, sightings: Iterable[Sighting]) -> bytes:
 
 def _decode(_: date, record: bytes) -> Heard:
     try:
-        key, start, period, *numbers = _KEY.unpack_from(record)
+        key, start, period, *numbers, revised, file_end_s = _HEAD.unpack_from(record)
         report_type, onset, risk, variant = (None if number == _NONE else number for number in numbers)
         tek = TemporaryExposureKey(key, Interval(start), period)
         kind = None if report_type is None else ReportType(report_type)
-        rows = list(_SIGHTING.iter_unpack(record[_KEY.size :]))
+        rows = list(_SIGHTING.iter_unpack(record[_HEAD.size :]))
     except (struct.error, ValueError) as error:
         raise BadInput("a match in the diary is cut off: erase the diary to start a new one") from error
-    return (
-        DiagnosisKey(tek, kind, onset, risk or 0, variant),
-        [
-            Sighting(Payload.from_service_data(data), rssi, time_s, None if since_s < 0 else since_s)
-            for data, rssi, time_s, since_s in rows
-        ],
+    sightings = tuple(
+        Sighting(Payload.from_service_data(data), rssi, time_s, None if since_s < 0 else since_s)
+        for data, rssi, time_s, since_s in rows
     )
+    return Heard(DiagnosisKey(tek, kind, onset, risk or 0, variant), sightings, revised, file_end_s)
 
 
 # The context keeps a match from being passed off as another kind of entry of the same day.

@@ -16,6 +16,7 @@ from forewarn_client.erasures import Erasure
 from forewarn_client.forgetting import first_kept_day, overdue_since_s
 from forewarn_client.matches import MATCHES
 from forewarn_client.presence import is_running
+from forewarn_client.withdrawals import WITHDRAWALS, withdrawn_alerts
 from forewarn_protocol.intervals import iso_utc
 
 NOTHING_TO_DO: Final = 0
@@ -31,9 +32,9 @@ class Status:
     """One look at a device; times are Unix seconds, None means never.
 
     `faults` are sentences by job, `encounters` counts of identifiers heard by UTC day; `damaged_entries` of the diary
-    are passed over wherever it is read; `alerts` are the alerts that
-    stand, as JSON, and `alert_lines` the same in the person's language. `strange_sightings` says of which anomaly of
-    published keys' sightings there were few or many.
+    are passed over wherever it is read; `alerts` are the alerts that stand, `withdrawn` those that were taken back, as
+    JSON, and `alert_lines` and `withdrawn_lines` the same in the person's language. `strange_sightings` says of which
+    anomaly of published keys' sightings there were few or many.
     """
 
     now_s: float
@@ -46,6 +47,8 @@ class Status:
     erasures: list[Erasure] = field(default_factory=list)
     alerts: list[dict[str, Any]] = field(default_factory=list)
     alert_lines: list[str] = field(default_factory=list)
+    withdrawn: list[dict[str, Any]] = field(default_factory=list)
+    withdrawn_lines: list[str] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
     encounters: dict[date, int] = field(default_factory=dict)
     damaged_entries: int = 0
@@ -62,9 +65,11 @@ class Status:
 
     @property
     def check_text(self) -> str:
-        """What the exit code of `check` means, and what to do."""
-        if self.check == ALERT_IS_ACTIVE:
-            return "\n".join(self.alert_lines)
+        """What the exit code of `check` means, and what to do; and which warnings are over."""
+        lines = self.alert_lines if self.check == ALERT_IS_ACTIVE else [self._no_alert_sentence()]
+        return "\n".join([*lines, *self.withdrawn_lines])
+
+    def _no_alert_sentence(self) -> str:
         if self.check == NOTHING_TO_DO:
             return "nothing to do: no alert, and the last match is recent"
         what = "nothing was matched yet" if self.last_match_s is None else "the last match is over 24 h old"
@@ -86,6 +91,7 @@ class Status:
             "forgetting_overdue_since": _iso(self.forgetting_overdue_since_s),
             "erasures": [erasure.as_json() for erasure in self.erasures],
             "alerts": self.alerts,
+            "withdrawn": self.withdrawn,
             "check": self.check,
         }
 
@@ -106,7 +112,8 @@ class Status:
             *((f"  {day.isoformat()}", str(count)) for day, count in self.encounters.items()),
         ]
         width = max(len(name) for name, _ in lines)
-        return "\n".join([*(f"{name.ljust(width)}  {value}" for name, value in lines), *self.alert_lines])
+        shown = [f"{name.ljust(width)}  {value}" for name, value in lines]
+        return "\n".join([*shown, *self.alert_lines, *self.withdrawn_lines])
 
     def _ago(self, then_s: float | None) -> str:
         if then_s is None:
@@ -137,6 +144,7 @@ async def look(device: Device) -> Status:
     """Gather the status of a device."""
     now_s = device.clock.utc()
     values = await device.status.read()
+    withdrawn = await withdrawn_alerts(device)
     return Status(
         now_s=now_s,
         running=is_running(device.settings.data),
@@ -148,6 +156,8 @@ async def look(device: Device) -> Status:
         erasures=await device.database.read(erasures.recorded),
         alerts=await alerts_as_json(device),
         alert_lines=await alerts_in_words(device),
+        withdrawn=[withdrawal.as_json() for withdrawal in withdrawn],
+        withdrawn_lines=[withdrawal.sentence(device.settings.language) for withdrawal in withdrawn],
         faults={
             name.removeprefix(board.FAULT_PREFIX): str(sentence)
             for name, sentence in values.items()
@@ -160,7 +170,9 @@ async def look(device: Device) -> Status:
 
 
 def _damaged_entries(connection: sqlite3.Connection, vault: Vault) -> int:
-    return sum(kind.count_damaged(connection, vault) for kind in (SCAN_WINDOWS, MATCHES, ANOMALIES, ALERTS))
+    return sum(
+        kind.count_damaged(connection, vault) for kind in (SCAN_WINDOWS, MATCHES, ANOMALIES, ALERTS, WITHDRAWALS)
+    )
 
 
 def _seconds(values: dict[str, JsonValue], name: str) -> float | None:

@@ -36,6 +36,14 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "vi": "Chỉ dựa trên một lần tiếp xúc ngắn: bằng chứng yếu hơn.",
         "en": "It rests on one short contact alone: weaker evidence.",
     },
+    "alert.withdrawn": {
+        "vi": "Cảnh báo về ngày {day} đã được rút lại: kết quả xét nghiệm dẫn đến cảnh báo đó hóa ra là âm tính, "
+        "hoặc đã được đính chính. Bạn không cần hạn chế gặp người khác vì cảnh báo đó nữa. "
+        "Nếu thấy không khỏe, bạn vẫn nên gọi cho cơ quan y tế.",
+        "en": "The warning about {day} has been withdrawn: the test behind it turned out negative, or was corrected. "
+        "You need not keep away from other people because of it any more. "
+        "If you feel unwell, call your health authority all the same.",
+    },
     "advice.title": {"vi": "Bạn có thể đã bị phơi nhiễm", "en": "You may have been exposed"},
     "advice.step": {
         "vi": "Hạn chế gặp người khác và gọi cho cơ quan y tế địa phương để được hướng dẫn.",

@@ -60,4 +60,4 @@ async def meet(
 async def stored_matches(device: Device) -> set[bytes]:
     """Return the keys that the diary says were met."""
     found = await device.database.read(matches.remembered, device.vault)
-    return {key.tek.key for key, _ in found}
+    return {part.key.tek.key for part in found}

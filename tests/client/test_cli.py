@@ -102,7 +102,7 @@ def test_status_and_check_of_a_device_that_matched_nothing_yet(data: Path, capsy
     assert call("--data", data, "check") == 3
     assert "can't know" in capsys.readouterr().out
     assert call("--data", data, "check", "--json") == 3
-    assert json.loads(capsys.readouterr().out) == {"check": 3, "alerts": [], "last_match": None}
+    assert json.loads(capsys.readouterr().out) == {"check": 3, "alerts": [], "withdrawn": [], "last_match": None}
 
 
 def test_erase_asks_on_a_terminal_and_goes_only_by_a_yes(

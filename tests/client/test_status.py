@@ -67,6 +67,7 @@ async def test_what_the_jobs_noted_is_shown(device: Device, clock: VirtualClock)
         "forgetting_overdue_since": "2025-06-16T11:00:00Z",
         "erasures": [],
         "alerts": [],
+        "withdrawn": [],
         "check": CANNOT_KNOW,
     }
     lines = dict(line.strip().split("  ", 1) for line in found.as_text().splitlines())

@@ -4,7 +4,7 @@ from typing import Final
 
 SCHEMA_VERSION: Final = 1
 
-DAILY_TABLES: Final = ("scan_windows", "own_keys", "matches", "anomalies", "alerts", "reports")
+DAILY_TABLES: Final = ("scan_windows", "own_keys", "matches", "anomalies", "alerts", "withdrawals", "reports")
 """Each has a column `day`; their rows are sealed with that day's key and deleted after it."""
 
 STATEMENTS: Final = (
@@ -32,6 +32,8 @@ STATEMENTS: Final = (
     "CREATE INDEX anomalies_by_day ON anomalies (day)",
     # One alert per day of exposure; a row means that it has been told (alerts.py).
     "CREATE TABLE alerts (day INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT",
+    # Days whose alert was taken back; a row means that it has been told (withdrawals.py).
+    "CREATE TABLE withdrawals (day INTEGER PRIMARY KEY, sealed BLOB NOT NULL) STRICT",
     # The last report, under the day on which it began: how far it came (report_state.py).
     "CREATE TABLE reports (id INTEGER PRIMARY KEY CHECK (id = 1), day INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
 )

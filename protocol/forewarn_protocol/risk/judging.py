@@ -6,6 +6,7 @@ from typing import Final
 
 from forewarn_protocol.encounters import Judged, Slot, encounters
 from forewarn_protocol.intervals import day_at
+from forewarn_protocol.keys import DiagnosisKey
 from forewarn_protocol.matching import Match
 from forewarn_protocol.risk import cwa, gaen, minutes
 from forewarn_protocol.risk.configuration import RiskConfiguration, Rule
@@ -30,7 +31,7 @@ def judge(
     Unknown and revoked keys count for nothing, nor do days on which the case was not infectious.
     """
     counted = [
-        match for match in matches if match.distinct_rpis >= minimum_distinct_rpis and _counts(match, configuration)
+        match for match in matches if match.distinct_rpis >= minimum_distinct_rpis and counts(match.key, configuration)
     ]
     slots: dict[date, list[Judged]] = {}
     identifiers: dict[date, set[bytes]] = {}
@@ -47,11 +48,12 @@ def judge(
     ]
 
 
-def _counts(match: Match, configuration: RiskConfiguration) -> bool:
-    report_type = configuration.mapping.report_type(match.key)
+def counts(key: DiagnosisKey, configuration: RiskConfiguration) -> bool:
+    """Tell whether a published key counts at all: its report type does, and its case was infectious on its day."""
+    report_type = configuration.mapping.report_type(key)
     if configuration.rule is Rule.MINUTES and report_type not in configuration.minutes.report_types:
         return False
-    infectious = configuration.mapping.infectiousness(match.key) is not Infectiousness.NONE
+    infectious = configuration.mapping.infectiousness(key) is not Infectiousness.NONE
     return infectious and report_type not in gaen.NEVER_SHOWN
 
 
