@@ -22,6 +22,7 @@ from forewarn_client.diary.vault import Forgotten, Vault, day_from, day_number
 from forewarn_client.forgetting import first_kept_day
 from forewarn_client.matches import MATCHES
 from forewarn_client.moving.sealed_file import SealedReader, SealedWriter
+from forewarn_client.withdrawals import WITHDRAWALS
 from forewarn_protocol.errors import BadInput
 from forewarn_protocol.feeds import Region
 from forewarn_protocol.intervals import day_at, interval_at
@@ -41,12 +42,13 @@ SEALED_TABLES: Final[Mapping[int, SealedKind]] = {
     4: SealedKind(ALERTS.table, ALERTS.context),
     5: SealedKind("reports", report_state.CONTEXT),
     6: SealedKind(ANOMALIES.table, ANOMALIES.context),
+    7: SealedKind(WITHDRAWALS.table, WITHDRAWALS.context),
 }
 """Each of schema.DAILY_TABLES by its number in the file."""
 _MANIFEST: Final = 0
-_FEED: Final = 7
+_FEED: Final = 8
 """The newest version of a signed feed: a new device, too, refuses a lower sequence."""
-_FINISHED_FILE: Final = 8
+_FINISHED_FILE: Final = 9
 OPEN_TABLES: Final[Mapping[int, str]] = {_FEED: "feeds", _FINISHED_FILE: "finished_files"}
 
 SETTINGS: Final = ("server", "public_key", "region", "language", "service_uuid")
