@@ -13,10 +13,10 @@ Secrets = Mapping[str, Iterable[bytes]]
 """By kind, so that a test can say which kind should still be there and which should not."""
 
 
-def bytes_under(folder: Path) -> bytes:
+def bytes_under(folder: Path, pattern: str = "*") -> bytes:
     """Return the content of every file under `folder`, hidden and temporary ones included, names too."""
     parts = []
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(folder.rglob(pattern)):
         parts.append(path.name.encode())
         if path.is_file():
             content = path.read_bytes()
@@ -28,9 +28,9 @@ def bytes_under(folder: Path) -> bytes:
     return b"\n".join(parts)
 
 
-def found(folder: Path, secrets: Secrets) -> dict[str, int]:
-    """Count, for each kind, the secrets of which a piece stands in any file under `folder`."""
-    content = bytes_under(folder)
+def found(folder: Path, secrets: Secrets, pattern: str = "*") -> dict[str, int]:
+    """Count, for each kind, the secrets of which a piece stands in any file under `folder` that fits the pattern."""
+    content = bytes_under(folder, pattern)
     return {
         kind: sum(each[:_PIECE_BYTES] in content or each[-_PIECE_BYTES:] in content for each in values)
         for kind, values in secrets.items()

@@ -20,6 +20,7 @@ from forewarn_server.context import Context, open_context
 from forewarn_server.exports.cli import export
 from forewarn_server.exports.sealing import seal
 from forewarn_server.logs import logger, to_standard_error
+from forewarn_server.retention.erasures import recorded
 from forewarn_server.retention.forgetting import forget
 from forewarn_server.serving import serve
 from forewarn_server.store.schema import SCHEMAS
@@ -148,6 +149,19 @@ def forget_now(data: Data, as_json: Json = False) -> None:
         typer.echo(f"forgotten: {rows or 'no rows'}, {forgotten.files} files")
     if not forgotten.overwritten:
         raise Refused("a long read keeps deleted rows on disk: run forget-now again", "forgetting_overdue")
+
+
+@app.command()
+def erasures(data: Data, as_json: Json = False) -> None:
+    """Print the record of forgetting: per UTC day how much was deleted, and when it was overwritten."""
+    record = _with_context(data, recorded)
+    if as_json:
+        typer.echo(json.dumps([erasure.as_json() for erasure in record]))
+        return
+    for told in (erasure.as_json() for erasure in record):
+        deleted = ", ".join(f"{count} {name}" for name, count in told["deleted"].items())
+        gone = f"overwritten {told['overwritten']}" if told["overwritten"] else "not overwritten yet: run forget-now"
+        typer.echo(f"{told['day']}  {gone}  {deleted or 'nothing was due'}")
 
 
 def _with_context(data: Path, act: Callable[[Context], Awaitable[Result]]) -> Result:

@@ -6,6 +6,7 @@ from typing import Final
 from forewarn_shell.clock import Clock
 
 HOUR_S: Final = 3_600
+DAY_S: Final = 24 * HOUR_S
 # The two clocks of a machine drift: a wake-up a hair before the hour would do the work for the hour that just ended.
 _MARGIN_S: Final = 1.0
 

@@ -6,7 +6,7 @@ chaff, or one route of the anonymous zone from another.
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _SLOTS: Final = (1, 2, 3, 5, 10, 20, 50)
 
@@ -29,6 +29,11 @@ class Metrics:
             "forewarn_answer_slots",
             "Slots of the clock grid that answers to phones waited for; 1 is in time.",
             buckets=_SLOTS,
+            registry=self.registry,
+        )
+        self.forgetting_overdue_seconds = Gauge(
+            "forewarn_forgetting_overdue_seconds",
+            "Since when something should be gone from the disk that is not; 0 while forgetting is up to date.",
             registry=self.registry,
         )
 

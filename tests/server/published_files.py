@@ -35,6 +35,17 @@ async def until(happened: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.01)
 
 
+async def let_pass(server: RunningServer, seconds: float) -> None:
+    """Let time pass for the background jobs, once all of them have done what is behind them."""
+
+    async def all_wait() -> bool:
+        return len(server.clock.sleepers) == server.jobs
+
+    await until(all_wait)
+    server.clock.advance(seconds)
+    await until(all_wait)
+
+
 async def index_of(server: RunningServer) -> Index:
     return Index.parse(await feed_of(server, "exports/vn/index.json"))
 

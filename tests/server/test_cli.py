@@ -74,6 +74,7 @@ def test_the_server_of_another_region_is_not_taken_over(data: Path, capsys: Outp
         ("code", "issue"),
         ("seal-now",),
         ("forget-now",),
+        ("erasures",),
     ],
     ids=lambda command: command[0],
 )

@@ -3,6 +3,7 @@ import base64
 import io
 import json
 import os
+import sqlite3
 import time
 import zipfile
 from collections.abc import Callable
@@ -171,6 +172,24 @@ async def test_seal_now_and_forget_now_do_what_the_hours_do(
         told = json.loads(await asyncio.to_thread(command, "forget-now", "--json"))
         assert told["overwritten"] is True
         assert "forgotten: no rows" in await asyncio.to_thread(command, "forget-now")
+
+
+def test_the_record_of_forgetting_is_printed(settings: ServerSettings, capsys: pytest.CaptureFixture[str]) -> None:
+    def command(*arguments: str) -> str:
+        assert command_line.run(app, "forewarn-server", [*arguments, "--data", str(settings.data)]) == 0
+        return capsys.readouterr().out
+
+    assert command("erasures") == ""
+    command("forget-now")
+    assert "overwritten" in command("erasures")
+    assert "nothing was due" in command("erasures")
+    (today,) = json.loads(command("erasures", "--json"))
+    assert today == {"day": today["overwritten"], "deleted": {}, "overwritten": today["day"]}
+    registry = sqlite3.connect(settings.data / "registry.db")
+    with registry:
+        registry.execute("UPDATE erasures SET deleted = '{\"keys\": 1000}', overwritten_day = NULL")
+    registry.close()
+    assert "not overwritten yet: run forget-now  1000 keys" in command("erasures")
 
 
 @pytest.mark.parametrize("command", [("inspect",), ("verify", "--public-key", OWN_KEY)])

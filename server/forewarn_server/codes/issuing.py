@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, timedelta
 from email.utils import formatdate
-from typing import Any, Final
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Row, exists, func, insert, or_, select, update
@@ -25,10 +25,9 @@ from forewarn_server.accounts.api_keys import Staff
 from forewarn_server.audit import record
 from forewarn_server.codes.values import Codes, long_hash, short_hash
 from forewarn_server.context import Context
+from forewarn_server.hours import DAY_S
 from forewarn_server.store.exposure_tables import codes
 from forewarn_server.store.registry_tables import issued
-
-_DAY_S: Final = 86_400
 
 
 async def issue(context: Context, staff: Staff, request: IssueRequest) -> IssueAnswer:
@@ -66,7 +65,7 @@ async def issue_many(context: Context, staff: Staff, requests: Sequence[IssueReq
                 answers.append(refuse("quota_exceeded"))
             else:
                 left = None if left is None else left - 1
-                row = {"uuid": uuid, "api_key_id": staff.api_key_id, "day": now_s // _DAY_S}
+                row = {"uuid": uuid, "api_key_id": staff.api_key_id, "day": now_s // DAY_S}
                 await registry.execute(insert(issued).values(row))
                 answers.append(await _store(context, exposure, uuid, request, now_s))
         if count := sum(isinstance(answer, IssueAnswer) for answer in answers):
@@ -129,7 +128,7 @@ def _check_dates(context: Context, request: IssueRequest, today: date) -> None:
 async def _quota_left(context: Context, registry: AsyncConnection, staff: Staff, now_s: int) -> int | None:
     if staff.api_key_id is None:
         return None
-    of_today = (issued.c.api_key_id == staff.api_key_id) & (issued.c.day == now_s // _DAY_S)
+    of_today = (issued.c.api_key_id == staff.api_key_id) & (issued.c.day == now_s // DAY_S)
     used = await registry.scalar(select(func.count()).select_from(issued).where(of_today))
     return context.settings.codes_per_key_and_day - (used or 0)
 

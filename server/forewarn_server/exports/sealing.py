@@ -24,7 +24,7 @@ from forewarn_server.context import Context
 from forewarn_server.exports import batches
 from forewarn_server.exports.batches import Batch, PackedKeys
 from forewarn_server.exports.planning import SealingRules
-from forewarn_server.hours import HOUR_S
+from forewarn_server.hours import DAY_S, HOUR_S
 from forewarn_server.logs import logger
 from forewarn_server.public.feeds import write_feed
 from forewarn_server.public.keeping import keep_issued
@@ -81,8 +81,13 @@ async def seal(context: Context) -> Sealed:
 
 
 async def publish_index(context: Context) -> None:
-    """Write index.txt and the signed index.json of all finished batches; the caller holds the publishing turn."""
-    entries = tuple(_entry(batch) for batch in await batches.finished(context.exposure))
+    """Write index.txt and the signed index.json of the finished batches; the caller holds the publishing turn.
+
+    One that is due to be forgotten is named no more, also where forgetting itself is late.
+    """
+    due_s = context.now_s() - context.settings.key_retention_days * DAY_S
+    finished = await batches.finished(context.exposure)
+    entries = tuple(_entry(batch) for batch in finished if batch.end_s > due_s)
 
     def encode(head: FeedHead) -> bytes:
         return Index.of(head, entries).encode()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Table, and_, delete, or_, select
+from sqlalchemy import ColumnElement, Table, and_, delete, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from forewarn_protocol.intervals import INTERVAL_S
@@ -18,16 +18,20 @@ from forewarn_server.config import ServerSettings
 from forewarn_server.context import Context
 from forewarn_server.exports import batches as batch_store
 from forewarn_server.exports.sealing import exports_folder, publish_index
+from forewarn_server.hours import DAY_S
 from forewarn_server.public.turn import publishing_turn
+from forewarn_server.retention import erasures
 from forewarn_server.store.exposure_tables import batches, codes, keys, publishes, tokens
 from forewarn_server.store.registry_tables import audit, issued
+from forewarn_server.store.registry_tables import erasures as recorded
 from forewarn_shell.files import sync_folder
 
-DAY_S: Final = 86_400
 CODE_AFTERLIFE_S: Final = 3 * DAY_S
 """How long an expired code stays, so that the authority can still ask whether it was used."""
 ISSUED_DAYS: Final = 30
 """How long the registry knows which API key issued a code."""
+ERASURE_DAYS: Final = 365
+"""How long the record of forgetting itself is kept."""
 
 
 class Due(NamedTuple):
@@ -79,24 +83,45 @@ def registry_rules(settings: ServerSettings, now_s: int) -> tuple[Due, ...]:
     return (
         Due(issued, issued.c.day <= now_s // DAY_S - ISSUED_DAYS, "who issued a code is known for 30 days"),
         Due(audit, audit.c.at_s <= now_s - settings.audit_retention_days * DAY_S, "the audit stays a year"),
+        Due(recorded, recorded.c.day <= now_s // DAY_S - ERASURE_DAYS, "the record of erasures stays a year"),
     )
 
 
+async def is_due(context: Context) -> bool:
+    """Tell whether a run would delete any row."""
+    settings, now_s = context.settings, context.now_s()
+    for database, rules in (
+        (context.exposure, exposure_rules(settings, now_s)),
+        (context.registry, registry_rules(settings, now_s)),
+    ):
+        async with database.reading() as connection:
+            for rule in rules:
+                if await connection.scalar(select(exists().select_from(rule.table).where(rule.rows))):
+                    return True
+    return False
+
+
 async def forget(context: Context) -> Forgotten:
-    """Delete what is due everywhere, then overwrite it on disk."""
+    """Delete what is due everywhere, record that, then overwrite it on disk."""
     settings, now_s = context.settings, context.now_s()
     async with publishing_turn(settings.data):
         async with context.exposure.writing() as connection:
             rows = await _delete_rows(connection, exposure_rules(settings, now_s))
         async with context.registry.writing() as connection:
             rows |= await _delete_rows(connection, registry_rules(settings, now_s))
+        folder = exports_folder(settings)
         named = {batch.name for batch in await batch_store.all_batches(context.exposure)}
-        unnamed = await asyncio.to_thread(_unnamed, exports_folder(settings), named)
+        unnamed, left_over = await asyncio.to_thread(_unnamed, folder, named)
         # Files without rows tell that an earlier run may have stopped before it signed.
         if rows[batches.name] or unnamed:
             await publish_index(context)
-        await asyncio.to_thread(_delete_files, exports_folder(settings), unnamed)
+        await asyncio.to_thread(_delete_files, folder, unnamed + left_over)
+        async with context.registry.writing() as connection:
+            await erasures.record(connection, now_s // DAY_S, {**rows, "files": len(unnamed)})
     overwritten = [await database.overwrite_deleted() for database in (context.exposure, context.registry)]
+    if all(overwritten):
+        async with context.registry.writing() as connection:
+            await erasures.record_overwritten(connection, context.now_s() // DAY_S)
     return Forgotten(rows, len(unnamed), all(overwritten))
 
 
@@ -104,8 +129,10 @@ async def _delete_rows(connection: AsyncConnection, rules: tuple[Due, ...]) -> d
     return {rule.table.name: (await connection.execute(delete(rule.table).where(rule.rows))).rowcount for rule in rules}
 
 
-def _unnamed(folder: Path, named: set[str]) -> list[Path]:
-    return [path for path in folder.glob("*.zip") if path.name not in named]
+def _unnamed(folder: Path, named: set[str]) -> tuple[list[Path], list[Path]]:
+    # Whoever writes here holds the turn: a hidden file is what a crash left half-written, keys and all.
+    left_over = list(folder.glob(".*"))
+    return [path for path in folder.glob("*.zip") if path.name not in named and path not in left_over], left_over
 
 
 def _delete_files(folder: Path, paths: list[Path]) -> None:

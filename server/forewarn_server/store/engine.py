@@ -26,6 +26,13 @@ _PRAGMAS: Final = (
 )
 _WRITES: Final = "forewarn_writes"
 _OVERWRITE_WAIT_S: Final = 1.0
+_REBUILD: Final = (
+    # In memory: a temporary file in some shared folder would hold what is being forgotten.
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA secure_delete = ON",
+    "VACUUM",
+)
+_EMPTY_LOG: Final = "PRAGMA wal_checkpoint(TRUNCATE)"
 
 
 class Database:
@@ -75,11 +82,9 @@ def _overwrite_deleted(path: str) -> bool:
     # A connection of its own: it must not wait as long as others do, for publishes wait behind it.
     with closing(sqlite3.connect(path, isolation_level=None, timeout=_OVERWRITE_WAIT_S)) as connection:
         try:
-            # In memory: a temporary file in some shared folder would hold what is being forgotten.
-            connection.execute("PRAGMA temp_store = MEMORY")
-            connection.execute("PRAGMA secure_delete = ON")
-            connection.execute("VACUUM")
-            (busy, _, _) = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            for statement in _REBUILD:
+                connection.execute(statement)
+            (busy, _, _) = connection.execute(_EMPTY_LOG).fetchone()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
                 raise Missing(f"deleted rows cannot be overwritten ({error}): free disk space") from error

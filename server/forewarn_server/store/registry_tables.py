@@ -5,7 +5,7 @@ Times are Unix seconds. `issued.uuid` names a code of the anonymous zone: the on
 
 from typing import Final
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import JSON, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table
 
 registry: Final = MetaData()
 
@@ -40,4 +40,15 @@ audit: Final = Table(
     Column("detail", String(100), nullable=False),
     Index("audit_by_time", "at_s"),
     sqlite_autoincrement=True,
+)
+
+erasures: Final = Table(
+    "erasures",
+    registry,
+    # The UTC day of the runs, counted from 1970-01-01.
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    # How many rows of each table, and how many files. Nothing of what was in them.
+    Column("deleted", JSON, nullable=False),
+    # The day on which what was deleted was overwritten on disk; NULL: overdue.
+    Column("overwritten_day", Integer),
 )

@@ -1,4 +1,4 @@
-"""The first schema: API keys, issued codes, audit."""
+"""The first schema: API keys, issued codes, audit, erasures."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -31,6 +31,13 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("audit_by_time", "audit", ["at_s"], unique=False)
+    op.create_table(
+        "erasures",
+        sa.Column("day", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("deleted", sa.JSON(), nullable=False),
+        sa.Column("overwritten_day", sa.Integer(), nullable=True),
+        sa.PrimaryKeyConstraint("day"),
+    )
     op.create_table(
         "issued",
         sa.Column("uuid", sa.String(length=36), nullable=False),
