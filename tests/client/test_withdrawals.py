@@ -23,6 +23,7 @@ from forewarn_simulations.clocks import VirtualClock
 from tests.client.conftest import NOON_S
 from tests.client.honest_server import DAY_S, HonestServer
 from tests.client.meetings import confirmed, key_of_day, meet, phone
+from tests.client.moving.diaries import into, out, settings_of
 from tests.client.test_alerts import leaks
 from tests.client.test_damage import spoil
 
@@ -236,6 +237,21 @@ async def test_a_withdrawal_can_be_read_until_its_day_is_forgotten(
     await forget(device)
     rows = await device.database.read(lambda connection: connection.execute("SELECT * FROM withdrawals").fetchall())
     assert rows == []
+
+
+async def test_what_was_taken_back_moves_with_the_diary_and_stays_taken_back(
+    server: HonestServer, tmp_path: Path, clock: VirtualClock
+) -> None:
+    async with phone(server, tmp_path / "old", clock) as device:
+        await meet(device, CASE, YESTERDAY_S, 30)
+        await learn(device, server, [LIKELY])
+        await learn(device, server, [], [REVOKED])
+    await out(settings_of(tmp_path / "old", server), clock, tmp_path / "diary.move")
+    await into(tmp_path / "new", clock, tmp_path / "diary.move")
+    async with phone(server, tmp_path / "new", clock) as device:
+        assert await withdrawn_days(device) == [DAY]
+        assert await learn(device, server, [LIKELY]) == []
+        assert await standing_days(device) == []
 
 
 async def test_an_alert_of_a_day_just_forgotten_is_not_taken_back(device: Device, server: HonestServer) -> None:
