@@ -15,6 +15,7 @@ from forewarn_protocol.risk import RiskConfiguration
 from forewarn_protocol.wire import parse_json
 
 MAX_CONFIGURATION_BYTES: Final = 256 * 1024
+MAX_REVOKED_KEYS: Final = 64
 
 
 def _readable_key(text: str) -> str:
@@ -25,12 +26,15 @@ def _readable_key(text: str) -> str:
     return text
 
 
+PublicKeyText = Annotated[str, Field(max_length=1024), AfterValidator(_readable_key)]
+
+
 class ExportKey(FeedPart):
     """A key that signs exports, by the name and version that stand in their headers."""
 
     key_id: Annotated[str, Field(min_length=1, max_length=100)]
     key_version: Annotated[str, Field(max_length=100)]
-    public_key: Annotated[str, Field(max_length=1024), AfterValidator(_readable_key)]
+    public_key: PublicKeyText
 
     def load(self) -> EllipticCurvePublicKey:
         """Return the key itself."""
@@ -60,6 +64,12 @@ class DeviceConfiguration(Feed):
     region: Region
     health_authority_id: Annotated[str, Field(min_length=1, max_length=128)]
     export_keys: tuple[ExportKey, ...] = Field(min_length=1, max_length=16)
+    # The keys that sign feeds now and next: whoever trusts the key that signed this trusts them too.
+    feed_keys: tuple[PublicKeyText, ...] = Field(default=(), max_length=8)
+    # SHA-256 of the keys that no longer count, whoever pinned them: in hexadecimal, over the DER of the public key.
+    revoked_feed_keys: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = Field(
+        default=(), max_length=MAX_REVOKED_KEYS
+    )
     tolerance_intervals: Annotated[int, Field(ge=0, le=TOLERANCE_INTERVALS)] = TOLERANCE_INTERVALS
     minimum_distinct_rpis: Annotated[int, Field(ge=1, le=20)] = 1
     median_tx_dbm: MedianTransmitPower = MedianTransmitPower()

@@ -16,6 +16,7 @@ from forewarn_server.configuration.issuing import add_jobs as add_configuration
 from forewarn_server.context import CONTEXT, open_context
 from forewarn_server.exports.sealing import add_jobs as add_exports
 from forewarn_server.jobs import JOBS
+from forewarn_server.keyrings.tending import add_jobs as add_keys
 from forewarn_server.problems import STYLES, problems_become_answers
 from forewarn_server.public.routes import add_routes as add_public
 from forewarn_server.publish.routes import add_routes as add_publish
@@ -27,6 +28,7 @@ from forewarn_shell.clock import Clock
 # Each registers its routes with `routing.add` and its background work with `app[JOBS].append`.
 _FEATURES: Final = (
     openapi.add_routes,
+    add_keys,
     add_codes,
     add_publish,
     add_exports,

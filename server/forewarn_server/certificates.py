@@ -1,6 +1,7 @@
 """Certificates: the JWTs that codes end in and publishing begins with, made and read in one place."""
 
 import json
+from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from forewarn_protocol.intervals import first_interval
 from forewarn_protocol.verification import CERTIFICATE_ALGORITHM, CERTIFICATE_S, CertificateClaims, TestType
 from forewarn_protocol.wire import base64_text
 from forewarn_server.config import ServerSettings
-from forewarn_server.signing_keys import SigningKey
+from forewarn_server.keyrings.material import SigningKey
 
 _MAX_CHARACTERS: Final = 8_192
 _SKEW_S: Final = 60
@@ -49,8 +50,8 @@ def mint(
     return jwt.encode(claims, key.private, algorithm=CERTIFICATE_ALGORITHM, headers={"kid": key.name})
 
 
-def read(settings: ServerSettings, key: SigningKey, certificate: str, *, now_s: int) -> CertificateClaims:
-    """Verify a certificate and return what it says.
+def read(settings: ServerSettings, keys: Sequence[SigningKey], certificate: str, *, now_s: int) -> CertificateClaims:
+    """Verify a certificate, made by any of our keys, and return what it says.
 
     Raises:
         NotVerified: not ours, not for us, expired, or malformed; the sentence does not say which to a guesser.
@@ -59,7 +60,9 @@ def read(settings: ServerSettings, key: SigningKey, certificate: str, *, now_s: 
     if len(certificate) > _MAX_CHARACTERS:
         raise refusal
     try:
-        if jwt.get_unverified_header(certificate).get("kid") != key.name:
+        kid = jwt.get_unverified_header(certificate).get("kid")
+        key = next((key for key in keys if key.name == kid), None)
+        if key is None:
             raise refusal
         claims = jwt.decode(
             certificate,

@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
@@ -16,9 +15,10 @@ from forewarn_server.accounts.api_keys import Role
 from forewarn_server.app import create_app
 from forewarn_server.codes import issuing
 from forewarn_server.config import ServerSettings
-from forewarn_server.context import Context, open_context
+from forewarn_server.context import Context, in_context
 from forewarn_server.exports.cli import export
 from forewarn_server.exports.sealing import seal
+from forewarn_server.keyrings.cli import keys
 from forewarn_server.logs import logger, to_standard_error
 from forewarn_server.retention.erasures import recorded
 from forewarn_server.retention.forgetting import forget
@@ -38,8 +38,8 @@ code = typer.Typer(help="One-time codes.")
 app.add_typer(api_key, name="api-key")
 app.add_typer(code, name="code")
 app.add_typer(export, name="export")
+app.add_typer(keys, name="keys")
 
-Result = TypeVar("Result")
 Data = Annotated[
     Path, typer.Option("--data", envvar="FOREWARN_SERVER_DATA", help="Folder with databases, keys and public files.")
 ]
@@ -94,7 +94,7 @@ def add_api_key(
     async def make(context: Context) -> tuple[int, str]:
         return await api_keys.add(context, name, role)
 
-    key_id, key = _with_context(data, make)
+    key_id, key = in_context(data, make)
     if as_json:
         typer.echo(json.dumps({"id": key_id, "role": role.value, "name": name, "api_key": key}))
     else:
@@ -116,7 +116,7 @@ def issue_code(
     async def make(context: Context) -> IssueAnswer:
         return await issuing.issue(context, api_keys.COMMAND_LINE, request)
 
-    answer = _with_context(data, make)
+    answer = in_context(data, make)
     if as_json:
         typer.echo(answer.model_dump_json(by_alias=True, exclude={"padding"}))
     else:
@@ -128,7 +128,7 @@ def issue_code(
 @app.command("seal-now")
 def seal_now(data: Data, as_json: Json = False) -> None:
     """Close the batch now: the same embargo, mix and longest wait as at the full hour."""
-    sealed = _with_context(data, seal)
+    sealed = in_context(data, seal)
     if as_json:
         typer.echo(json.dumps({"files": sealed.files, "keys": sealed.keys}))
     elif sealed.files:
@@ -140,7 +140,7 @@ def seal_now(data: Data, as_json: Json = False) -> None:
 @app.command("forget-now")
 def forget_now(data: Data, as_json: Json = False) -> None:
     """Forget now what is due: exit 1 while a reader keeps deleted rows on disk."""
-    forgotten = _with_context(data, forget)
+    forgotten = in_context(data, forget)
     if as_json:
         told = {"rows": forgotten.rows, "files": forgotten.files, "overwritten": forgotten.overwritten}
         typer.echo(json.dumps(told))
@@ -154,7 +154,7 @@ def forget_now(data: Data, as_json: Json = False) -> None:
 @app.command()
 def erasures(data: Data, as_json: Json = False) -> None:
     """Print the record of forgetting: per UTC day how much was deleted, and when it was overwritten."""
-    record = _with_context(data, recorded)
+    record = in_context(data, recorded)
     if as_json:
         typer.echo(json.dumps([erasure.as_json() for erasure in record]))
         return
@@ -162,14 +162,6 @@ def erasures(data: Data, as_json: Json = False) -> None:
         deleted = ", ".join(f"{count} {name}" for name, count in told["deleted"].items())
         gone = f"overwritten {told['overwritten']}" if told["overwritten"] else "not overwritten yet: run forget-now"
         typer.echo(f"{told['day']}  {gone}  {deleted or 'nothing was due'}")
-
-
-def _with_context(data: Path, act: Callable[[Context], Awaitable[Result]]) -> Result:
-    async def whole() -> Result:
-        async with open_context(ServerSettings.load(data), SystemClock()) as context:
-            return await act(context)
-
-    return asyncio.run(whole())
 
 
 @app.command()

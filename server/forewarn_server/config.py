@@ -16,7 +16,10 @@ from forewarn_shell.files import read_bounded
 
 SETTINGS_FILE: Final = "settings.toml"
 ENVIRONMENT_PREFIX: Final = "FOREWARN_SERVER_"
+KEY_VARIABLE_PREFIX: Final = f"{ENVIRONMENT_PREFIX}KEY_"
+"""Before use and name of a single key whose secret stands in the environment, as in FOREWARN_SERVER_KEY_FEED_V1."""
 _MAX_SETTINGS_BYTES: Final = 65_536
+_KEY_VARIABLE: Final = re.compile(rf"{KEY_VARIABLE_PREFIX}[A-Z_]+_V[1-9][0-9]*")
 
 _AUTHORITY_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -39,6 +42,11 @@ class ServerSettings(BaseSettings):
     region: Region = Field(description="the region whose keys this server publishes")
     health_authority_id: AuthorityId = Field(
         "", validate_default=False, description="name in certificates; empty: the region"
+    )
+    keys: Path | None = Field(None, description="folder of the keys; none: `keys` in the data folder")
+    code_hash_keys: Path | None = Field(
+        None,
+        description="folder of the daily code-hash keys; none: `code-hash` in that of the keys",
     )
     host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     port: int = Field(8080, ge=0, le=65_535, description="port to listen on; 0: any free one")
@@ -66,6 +74,10 @@ class ServerSettings(BaseSettings):
     embargo_h: int = Field(2, ge=2, le=24, description="hours between a key's expiry and its publication")
     key_retention_days: int = Field(14, ge=1, le=14, description="days that keys and export files stay")
     audit_retention_days: int = Field(365, ge=1, le=365, description="days that an act of staff stays in the audit")
+
+    feed_key_overlap_days: int = Field(
+        30, ge=2, le=365, description="days that a new feed key is announced before it signs"
+    )
 
     @field_validator("*", mode="before")
     @classmethod
@@ -110,6 +122,16 @@ class ServerSettings(BaseSettings):
         return self.health_authority_id or self.region
 
     @property
+    def keys_folder(self) -> Path:
+        """The folder of the rings of keys."""
+        return self.keys or self.data / "keys"
+
+    @property
+    def code_hash_folder(self) -> Path:
+        """The folder of the ring that changes by itself each day."""
+        return self.code_hash_keys or self.keys_folder / "code-hash"
+
+    @property
     def public(self) -> Path:
         """The folder that anybody may download."""
         return self.data / "public"
@@ -120,5 +142,5 @@ def _refuse_unknown_variables(environment: Iterable[str]) -> None:
     for name in environment:
         if name.startswith(ENVIRONMENT_PREFIX):
             setting = name.removeprefix(ENVIRONMENT_PREFIX).lower()
-            if setting not in ServerSettings.model_fields:
+            if setting not in ServerSettings.model_fields and not _KEY_VARIABLE.fullmatch(name):
                 raise BadSettings(f"the environment variable {name} is no setting of forewarn-server: unset it")

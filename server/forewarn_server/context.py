@@ -1,20 +1,24 @@
 """What every feature is given: settings, clock, keys, the two open databases, metrics."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from pathlib import Path
+from typing import Final, TypeVar
 
 from aiohttp import web
 
 from forewarn_server.config import ServerSettings
+from forewarn_server.keyrings.folder import KeyFolder
+from forewarn_server.keyrings.living import KeyRings
 from forewarn_server.logs import silence_libraries
 from forewarn_server.metrics import Metrics
-from forewarn_server.signing_keys import SigningKeys
 from forewarn_server.store.engine import Database
 from forewarn_server.store.schema import EXPOSURE, REGISTRY
-from forewarn_shell.clock import Clock
+from forewarn_shell.clock import Clock, SystemClock
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class Context:
 
     settings: ServerSettings
     clock: Clock
-    keys: SigningKeys = field(repr=False)
+    keys: KeyRings = field(repr=False)
     exposure: Database
     registry: Database
     metrics: Metrics = field(default_factory=Metrics, repr=False)
@@ -44,7 +48,8 @@ async def open_context(settings: ServerSettings, clock: Clock) -> AsyncIterator[
         Missing: a key or a database is not there, or has another schema than this version.
     """
     silence_libraries()
-    keys = SigningKeys.load(settings.data / "keys")
+    keys = KeyRings(KeyFolder.of(settings), clock)
+    keys.load()
     for schema in (EXPOSURE, REGISTRY):
         await asyncio.to_thread(schema.check, settings.data)
     exposure = Database.open(EXPOSURE.path(settings.data))
@@ -54,3 +59,13 @@ async def open_context(settings: ServerSettings, clock: Clock) -> AsyncIterator[
     finally:
         await exposure.close()
         await registry.close()
+
+
+def in_context(data: Path, act: Callable[[Context], Awaitable[Result]]) -> Result:
+    """Run one command's work on the server in `data`, which may be running at the same time."""
+
+    async def whole() -> Result:
+        async with open_context(ServerSettings.load(data), SystemClock()) as context:
+            return await act(context)
+
+    return asyncio.run(whole())

@@ -5,8 +5,11 @@ from pathlib import Path
 
 from forewarn_protocol.errors import BadInput
 from forewarn_server.config import SETTINGS_FILE, ServerSettings
-from forewarn_server.signing_keys import SigningKeys, create_missing
+from forewarn_server.keyrings.folder import KeyFolder
+from forewarn_server.keyrings.living import KeyRings
+from forewarn_server.keyrings.policies import POLICIES
 from forewarn_server.store.schema import SCHEMAS
+from forewarn_shell.clock import Clock, SystemClock
 from forewarn_shell.files import write_durably
 
 
@@ -31,7 +34,7 @@ class Initialised:
         }
 
 
-def initialise(data: Path, region: str, health_authority_id: str = "") -> Initialised:
+def initialise(data: Path, region: str, health_authority_id: str = "", clock: Clock | None = None) -> Initialised:
     """Create what is missing in a data folder and return its public keys.
 
     Raises:
@@ -52,13 +55,14 @@ def initialise(data: Path, region: str, health_authority_id: str = "") -> Initia
         lines = "".join(f'{name} = "{value}"\n' for name, value in stored.items())
         write_durably(data / SETTINGS_FILE, lines.encode())
         created.append("settings")
-    created += [f"{use} key" for use in create_missing(data / "keys")]
+    settings, clock = ServerSettings.load(data), clock or SystemClock()
+    folder = KeyFolder.of(settings)
+    created += [f"{use} key" for use in POLICIES if folder.create_missing(POLICIES[use], int(clock.utc()))]
     created += [f"{schema.name} database" for schema in SCHEMAS if schema.migrate(data)]
-    keys = SigningKeys.load(data / "keys")
-    settings = ServerSettings.load(data)
-    return Initialised(
-        settings.region, settings.authority, keys.feed.public_base64, keys.export.public_base64, tuple(created)
-    )
+    keys = KeyRings(folder, clock)
+    keys.load()
+    feed_key, export_key = keys.feed.active.public_base64, keys.export.active.public_base64
+    return Initialised(settings.region, settings.authority, feed_key, export_key, tuple(created))
 
 
 def _refuse_another_owner(settings: ServerSettings, region: str, health_authority_id: str, data: Path) -> None:

@@ -39,7 +39,7 @@ def certified(server: RunningServer, keys: Keys, jti: str) -> dict[str, Any]:
     """Return a request with a certificate of the authority, as if its routes had given it."""
     certificate = certificates.mint(
         server.context.settings,
-        server.context.keys.certificate,
+        server.context.keys.certificate.active,
         now_s=server.context.now_s(),
         jti=jti,
         test_type=TestType.CONFIRMED,

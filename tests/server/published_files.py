@@ -23,7 +23,7 @@ async def feed_of(server: RunningServer, path: str) -> bytes:
         assert reply.status == 200, path
         signature = (await server.send("GET", f"/{path}.sig")).body
         with suppress(NotVerified) if attempt == 0 else nullcontext():
-            verify_feed([server.context.keys.feed.private.public_key()], path, reply.body, signature)
+            verify_feed([server.context.keys.feed.active.private.public_key()], path, reply.body, signature)
             return reply.body
     raise AssertionError(path)
 
@@ -59,7 +59,7 @@ async def exports_of(server: RunningServer, skip: int = 0) -> list[ExportFile]:
         assert hashlib.sha256(reply.body).hexdigest() == entry.sha256
         assert len(reply.body) == entry.bytes
         export = ExportFile.open_zip(io.BytesIO(reply.body))
-        export.verify([server.context.keys.export.private.public_key()])
+        export.verify([key.private.public_key() for key in server.context.keys.export.accepted])
         assert export.key_count + export.revised_key_count == entry.keys
         files.append(export)
     return files

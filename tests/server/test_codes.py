@@ -133,7 +133,7 @@ async def test_a_certificate_says_who_for_what_and_until_when(server: RunningSer
     token = await server.new_token(symptomDate="2021-05-29")
     reply = await server.post("/api/certificate", {"token": token, "ekeyhmac": HMAC})
     claims = certificates.read(
-        server.context.settings, server.context.keys.certificate, reply.json["certificate"], now_s=NOON
+        server.context.settings, server.context.keys.certificate.accepted, reply.json["certificate"], now_s=NOON
     )
     assert (claims.iss, claims.aud, claims.iat, claims.exp) == ("vn", "forewarn/vn", NOON, NOON + 15 * 60)
     assert claims.report_type == "confirmed"
@@ -158,7 +158,9 @@ async def test_the_same_token_and_hmac_give_the_same_jti_with_a_new_expiry(serve
         now_s = server.context.now_s()
         certificate = reply.json["certificate"]
         read.append(
-            certificates.read(server.context.settings, server.context.keys.certificate, certificate, now_s=now_s)
+            certificates.read(
+                server.context.settings, server.context.keys.certificate.accepted, certificate, now_s=now_s
+            )
         )
         server.clock.advance(600)
     assert read[0].jti == read[1].jti

@@ -33,14 +33,14 @@ async def test_a_feed_served_under_another_path_does_not_verify(server: RunningS
     body = await feed_of(server, "config/vn.json")
     signature = (await server.send("GET", "/config/vn.json.sig")).body
     with pytest.raises(NotVerified):
-        verify_feed([server.context.keys.feed.private.public_key()], "advice/vn.json", body, signature)
+        verify_feed([server.context.keys.feed.active.private.public_key()], "advice/vn.json", body, signature)
 
 
 async def test_feeds_are_not_signed_with_the_export_key(server: RunningServer) -> None:
     body = await feed_of(server, "config/vn.json")
     signature = (await server.send("GET", "/config/vn.json.sig")).body
     with pytest.raises(NotVerified):
-        verify_feed([server.context.keys.export.private.public_key()], "config/vn.json", body, signature)
+        verify_feed([server.context.keys.export.active.private.public_key()], "config/vn.json", body, signature)
 
 
 async def test_each_hour_all_feeds_are_signed_anew_with_a_higher_sequence_though_nothing_is_new(
@@ -88,7 +88,7 @@ async def test_the_configuration_tells_authority_export_key_and_rule(server: Run
     told = parse_configuration(await feed_of(server, "config/vn.json"))
     assert (told.region, told.health_authority_id) == ("vn", "vn")
     (key,) = told.public_keys()
-    assert key.public_numbers() == server.context.keys.export.private.public_key().public_numbers()
+    assert key.public_numbers() == server.context.keys.export.active.private.public_key().public_numbers()
     assert told.risk == RiskConfiguration()
     assert (told.tolerance_intervals, told.minimum_distinct_rpis) == (12, 1)
 

@@ -60,7 +60,7 @@ async def test_a_certificate_that_is_not_ours_or_not_for_us_is_refused(server: R
         "tekmac": tekmac_of(keys),
         **claims,
     }
-    own = server.context.keys.certificate
+    own = server.context.keys.certificate.active
 
     def signed(told: dict[str, Any], key: Any, algorithm: str, kid: str) -> str:
         told = {name: value for name, value in told.items() if value is not None}

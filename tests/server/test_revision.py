@@ -12,9 +12,10 @@ from forewarn_protocol.errors import Refused
 from forewarn_protocol.keys import ReportType
 from forewarn_protocol.verification import TestType
 from forewarn_server.config import ServerSettings
+from forewarn_server.keyrings.living import Ring
+from forewarn_server.keyrings.material import SecretKey
 from forewarn_server.publish.revision import RevisionToken
 from forewarn_server.setting_up import initialise
-from forewarn_server.signing_keys import SecretKey
 from forewarn_server.store.exposure_tables import keys as keys_table
 from forewarn_server.store.exposure_tables import publishes
 from tests.server.publish_routes import assert_refused, count, stored
@@ -44,6 +45,9 @@ async def becomes(server: RunningServer, keys: list[dict[str, Any]]) -> list[int
     """Return what each key was revised to, by the database."""
     rows = await stored(server)
     return [rows[base64.b64decode(key["key"])].revised_report_type for key in keys]
+
+
+RING = Ring(SecretKey("v1", bytes(32)), (), (), ())
 
 
 async def test_a_key_published_before_needs_its_revision_token(server: RunningServer) -> None:
@@ -247,10 +251,10 @@ async def test_the_tags_of_one_persons_keys_have_nothing_in_common(
 @given(st.text() | st.binary().map(b64))
 def test_a_random_revision_token_is_refused(text: str) -> None:
     with pytest.raises(Refused, match="revision token"):
-        RevisionToken.read(SecretKey("v1", bytes(32)), text)
+        RevisionToken.read(RING, text)
 
 
 def test_no_revision_token_stands_in_a_repr() -> None:
-    token = RevisionToken.first(SecretKey("v1", bytes(32)), "a-jti", bytes(32))
+    token = RevisionToken.first(RING, "a-jti", bytes(32))
     assert token.text not in repr(token)
-    assert RevisionToken.read(SecretKey("v1", bytes(32)), token.text) == token
+    assert RevisionToken.read(RING, token.text) == token

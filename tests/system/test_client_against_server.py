@@ -54,7 +54,7 @@ class Phones:
 
     @asynccontextmanager
     async def phone(self, name: str, **given: object) -> AsyncIterator[Device]:
-        known = {"server": self.line.url, "public_key": (self.server.context.keys.feed.public_base64,)}
+        known = {"server": self.line.url, "public_key": (self.server.context.keys.feed.active.public_base64,)}
         settings = ClientSettings(**{"data": self.folder / name, "language": "en", **known, **given})
         async with Device.open(settings, self.server.clock) as device:
             yield device

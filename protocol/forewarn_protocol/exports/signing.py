@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hashlib
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -54,3 +55,13 @@ def public_key_from_base64(text: str) -> EllipticCurvePublicKey:
 def public_key_to_base64(key: EllipticCurvePublicKey) -> str:
     """Write a public key as base64 of its DER SubjectPublicKeyInfo."""
     return base64.b64encode(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).decode("ascii")
+
+
+def public_key_hash(text: str) -> str:
+    """Return the name of a public key by which a revocation tells it: SHA-256 of its DER, in hexadecimal.
+
+    Raises:
+        BadInput: it is no public key.
+    """
+    der = public_key_from_base64(text).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(der).hexdigest()

@@ -19,9 +19,9 @@ from forewarn_protocol.verification import (
 )
 from forewarn_server.certificates import mint
 from forewarn_server.codes.claiming import claimable, usable
-from forewarn_server.codes.values import nonce_hash, token_of
+from forewarn_server.codes.values import token_of
 from forewarn_server.context import Context
-from forewarn_server.signing_keys import SigningKey
+from forewarn_server.keyrings.material import SigningKey
 
 _JTI_BYTES: Final = 16
 # A certificate takes as long to sign with any key. Nothing verifies against this one, and it dies with the process.
@@ -31,11 +31,10 @@ _WORTHLESS: Final = generate_private_key(SECP256R1())
 async def answer_verify(context: Context, body: bytes) -> VerifyAnswer:
     """Answer like a claim that went well: with a token that no claim has."""
     now_s, nonce = context.now_s(), secrets.token_bytes(NONCE_BYTES)
-    hashed = nonce_hash(context.keys.code_hash, nonce)
     with suppress(ForewarnError):
         request = VerifyRequest.parse(body)
-        await _look_up(context, lambda connection: claimable(context, connection, request, hashed, now_s))
-    return VerifyAnswer(testtype=TestType.CONFIRMED, token=token_of(context.keys.token, "", nonce))
+        await _look_up(context, lambda connection: claimable(context, connection, request, nonce, now_s))
+    return VerifyAnswer(testtype=TestType.CONFIRMED, token=token_of(context.keys.token.active, "", nonce))
 
 
 async def answer_certificate(context: Context, body: bytes) -> CertificateAnswer:
@@ -43,10 +42,10 @@ async def answer_certificate(context: Context, body: bytes) -> CertificateAnswer
     now_s, tekmac = context.now_s(), secrets.token_bytes(NONCE_BYTES)
     with suppress(ForewarnError):
         request = CertificateRequest.parse(body)
-        await _look_up(context, lambda connection: usable(connection, request, now_s))
+        await _look_up(context, lambda connection: usable(context, connection, request, now_s))
     certificate = mint(
         context.settings,
-        SigningKey(context.keys.certificate.name, _WORTHLESS),
+        SigningKey(context.keys.certificate.active.name, _WORTHLESS),
         now_s=now_s,
         jti=secrets.token_hex(_JTI_BYTES),
         test_type=TestType.CONFIRMED,

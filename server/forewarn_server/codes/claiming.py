@@ -35,16 +35,18 @@ async def verify(context: Context, request: VerifyRequest) -> VerifyAnswer:
     now_s = context.now_s()
     # Without a nonce, one that nobody knows: the claim cannot be repeated.
     nonce = request.nonce or secrets.token_bytes(NONCE_BYTES)
-    hashed = nonce_hash(context.keys.code_hash, nonce)
     # Guesses end here, without a turn among the writers.
     async with context.exposure.reading() as connection:
-        await claimable(context, connection, request, hashed, now_s)
+        await claimable(context, connection, request, nonce, now_s)
     async with context.exposure.writing() as connection:
-        row = await claimable(context, connection, request, hashed, now_s)
-        token = token_of(context.keys.token, row.uuid, nonce)
+        row, hashed = await claimable(context, connection, request, nonce, now_s)
         if row.nonce_hash is None:
+            key = context.keys.token.active
+            token = token_of(key, row.uuid, nonce)
             await connection.execute(update(codes).where(codes.c.uuid == row.uuid).values(nonce_hash=hashed))
-            await connection.execute(insert(tokens).values(_token_row(row, token, now_s)))
+            await connection.execute(insert(tokens).values(_token_row(row, token, key.name, now_s)))
+        else:
+            token = await _token_again(context, connection, row, nonce)
     return VerifyAnswer(
         testtype=TestType(row.test_type),
         token=token,
@@ -62,14 +64,14 @@ async def certify(context: Context, request: CertificateRequest) -> CertificateA
     now_s = context.now_s()
     this_token = tokens.c.token_hash == token_hash(request.token)
     async with context.exposure.reading() as connection:
-        await usable(connection, request, now_s)
+        await usable(context, connection, request, now_s)
     async with context.exposure.writing() as connection:
-        row = await usable(connection, request, now_s)
+        row = await usable(context, connection, request, now_s)
         if row.ekeyhmac is None:
             await connection.execute(update(tokens).where(this_token).values(ekeyhmac=request.ekeyhmac))
     certificate = mint(
         context.settings,
-        context.keys.certificate,
+        context.keys.certificate.active,
         now_s=now_s,
         jti=row.jti,
         test_type=TestType(row.test_type),
@@ -80,9 +82,9 @@ async def certify(context: Context, request: CertificateRequest) -> CertificateA
 
 
 async def claimable(
-    context: Context, connection: AsyncConnection, request: VerifyRequest, hashed: bytes, now_s: int
-) -> Row[Any]:
-    """Return the code that a request names and this nonce (by its hash) may claim.
+    context: Context, connection: AsyncConnection, request: VerifyRequest, nonce: bytes, now_s: int
+) -> tuple[Row[Any], bytes]:
+    """Return the code that a request names and this nonce may claim, and the nonce's hash.
 
     Raises:
         Refused: code_invalid, code_expired, unsupported_test_type.
@@ -90,18 +92,31 @@ async def claimable(
     code = as_typed(request.code)
     is_short = len(code) == SHORT_CODE_DIGITS
     column, digest = (codes.c.short_hash, short_hash) if is_short else (codes.c.long_hash, long_hash)
-    found = await connection.execute(select(codes).where(column == digest(context.keys.code_hash, code)))
-    row = found.one_or_none()
-    if row is None or (row.nonce_hash is not None and not hmac.compare_digest(row.nonce_hash, hashed)):
+    # The key of the day on which it was issued is still there, or the code is too old.
+    digests = {digest(key, code): key for key in context.keys.code_hash.accepted}
+    row = (await connection.execute(select(codes).where(column.in_(digests)))).first()
+    if row is None:
+        raise refuse("code_invalid")
+    hashed = nonce_hash(digests[row.short_hash if is_short else row.long_hash], nonce)
+    if row.nonce_hash is not None and not hmac.compare_digest(row.nonce_hash, hashed):
         raise refuse("code_invalid")
     if now_s >= (row.short_expires_s if is_short else row.long_expires_s):
         raise refuse("code_expired")
     if row.test_type not in request.accept:
         raise refuse("unsupported_test_type")
-    return row
+    return row, hashed
 
 
-async def usable(connection: AsyncConnection, request: CertificateRequest, now_s: int) -> Row[Any]:
+async def _token_again(context: Context, connection: AsyncConnection, code: Row[Any], nonce: bytes) -> str:
+    texts = [token_of(key, code.uuid, nonce) for key in context.keys.token.accepted]
+    by_hash = {token_hash(text): text for text in texts}
+    found = await connection.scalar(select(tokens.c.token_hash).where(tokens.c.token_hash.in_(by_hash)))
+    if found is None:  # the key that made it was revoked since
+        raise refuse("code_invalid")
+    return by_hash[found]
+
+
+async def usable(context: Context, connection: AsyncConnection, request: CertificateRequest, now_s: int) -> Row[Any]:
     """Return the token that a request names and these keys may use.
 
     Raises:
@@ -111,15 +126,18 @@ async def usable(connection: AsyncConnection, request: CertificateRequest, now_s
     row = found.one_or_none()
     if row is None or (row.ekeyhmac is not None and not hmac.compare_digest(row.ekeyhmac, request.ekeyhmac)):
         raise refuse("token_invalid")
+    if row.token_key not in {key.name for key in context.keys.token.accepted}:
+        raise refuse("token_invalid")
     if now_s >= row.expires_s:
         raise refuse("token_expired")
     return row
 
 
-def _token_row(code: Row[Any], token: str, now_s: int) -> dict[str, Any]:
+def _token_row(code: Row[Any], token: str, token_key: str, now_s: int) -> dict[str, Any]:
     # Nothing here leads back to the code: the registry's bridge ends there.
     return {
         "token_hash": token_hash(token),
+        "token_key": token_key,
         "test_type": code.test_type,
         "symptom_date": code.symptom_date,
         "test_date": code.test_date,

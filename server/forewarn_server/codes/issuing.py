@@ -166,11 +166,15 @@ async def _store(
 
 
 async def _draw_unused(context: Context, exposure: AsyncConnection) -> tuple[Codes, dict[str, bytes]]:
-    key = context.keys.code_hash
+    ring = context.keys.code_hash
     while True:
         drawn = Codes.draw()
-        hashes = {"short_hash": short_hash(key, drawn.short), "long_hash": long_hash(key, drawn.long)}
-        taken = or_(*(codes.c[name] == value for name, value in hashes.items()))
+        hashes = {"short_hash": short_hash(ring.active, drawn.short), "long_hash": long_hash(ring.active, drawn.long)}
+        # A code of yesterday that still lives is hashed with yesterday's key.
+        taken = or_(
+            codes.c.short_hash.in_([short_hash(key, drawn.short) for key in ring.accepted]),
+            codes.c.long_hash.in_([long_hash(key, drawn.long) for key in ring.accepted]),
+        )
         if not await exposure.scalar(select(exists().where(taken))):
             return drawn, hashes
 

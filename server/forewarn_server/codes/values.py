@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from forewarn_protocol.verification import LONG_CODE_CHARACTERS, SHORT_CODE_DIGITS
-from forewarn_server.signing_keys import SecretKey
+from forewarn_server.keyrings.material import SecretKey
 
 # Letters and digits that nobody mistakes for each other (no i, l, o, u): 16 of them hold 80 random bits.
 _LETTERS: Final = "0123456789abcdefghjkmnpqrstvwxyz"

@@ -5,8 +5,9 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from forewarn_protocol.configuration import DeviceConfiguration, parse_configuration
+from forewarn_protocol.configuration import MAX_REVOKED_KEYS, DeviceConfiguration, parse_configuration
 from forewarn_protocol.errors import BadFeed
+from forewarn_protocol.exports.signing import public_key_hash
 from forewarn_protocol.feeds import FeedHead
 from forewarn_server.context import Context
 from forewarn_server.public.feeds import write_feed
@@ -25,7 +26,7 @@ def configuration(context: Context, head: FeedHead) -> DeviceConfiguration:
     Raises:
         BadFeed: the operator's file is malformed.
     """
-    settings, key = context.settings, context.keys.export
+    settings, export, feed = context.settings, context.keys.export, context.keys.feed
     path = settings.data / OVERRIDE_FILE
     fields: dict[str, Any] = read_override(path, OPEN_TO_OPERATORS)
     fields |= {
@@ -34,7 +35,12 @@ def configuration(context: Context, head: FeedHead) -> DeviceConfiguration:
         "expires": head.expires,
         "region": settings.region,
         "health_authority_id": settings.authority,
-        "export_keys": [{"key_id": settings.region, "key_version": key.name, "public_key": key.public_base64}],
+        "export_keys": [
+            {"key_id": settings.region, "key_version": key.name, "public_key": key.public_base64}
+            for key in (*export.announced, *export.accepted)
+        ],
+        "feed_keys": [key.public_base64 for key in (*feed.announced, *feed.accepted)],
+        "revoked_feed_keys": [public_key_hash(key) for key in feed.over[-MAX_REVOKED_KEYS:]],
     }
     try:
         return parse_configuration(json.dumps(fields).encode())

@@ -35,6 +35,7 @@ class Batch:
     keys: int
     sha256: bytes | None
     bytes: int | None
+    export_key: str | None
 
     @property
     def name(self) -> str:
@@ -92,11 +93,13 @@ async def all_batches(database: Database) -> list[Batch]:
     return await _batches(database, true())
 
 
-async def finish(database: Database, batch: Batch, sha256: bytes, size_bytes: int) -> None:
-    """Note that a batch's file is durable: only now may the index list it."""
+async def finish(database: Database, batch: Batch, *, sha256: bytes, size_bytes: int, export_key: str) -> None:
+    """Note that a batch's file is durable, and which key signed it: only now may the index list it."""
     async with database.writing() as connection:
         await connection.execute(
-            update(batches).where(batches.c.number == batch.number).values(sha256=sha256, bytes=size_bytes)
+            update(batches)
+            .where(batches.c.number == batch.number)
+            .values(sha256=sha256, bytes=size_bytes, export_key=export_key)
         )
 
 

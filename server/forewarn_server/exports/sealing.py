@@ -112,10 +112,13 @@ async def _finish_claimed(context: Context) -> None:
         # writes is a left-over, removed by the next seal, and never a file that the index may name.
         temporary = folder / f".{batch.name}.{secrets.token_hex(4)}"
         await asyncio.to_thread(_clear_left_overs, folder)
-        sha256, size_bytes = await asyncio.to_thread(_write, temporary, context, batch, fresh, revised)
+        signer = _signer(context)
+        sha256, size_bytes = await asyncio.to_thread(_write, temporary, signer, batch, fresh, revised)
         temporary.replace(folder / batch.name)
         await asyncio.to_thread(sync_folder, folder)
-        await batches.finish(context.exposure, batch, sha256, size_bytes)
+        await batches.finish(
+            context.exposure, batch, sha256=sha256, size_bytes=size_bytes, export_key=signer.key_version
+        )
 
 
 def _clear_left_overs(folder: Path) -> None:
@@ -124,16 +127,19 @@ def _clear_left_overs(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _write(path: Path, context: Context, batch: Batch, fresh: PackedKeys, revised: PackedKeys) -> tuple[bytes, int]:
-    settings, key = context.settings, context.keys.export
+def _signer(context: Context) -> ExportSigner:
+    key = context.keys.export.active
+    return ExportSigner(key.private, key_id=context.settings.region, key_version=key.name)
+
+
+def _write(path: Path, signer: ExportSigner, batch: Batch, fresh: PackedKeys, revised: PackedKeys) -> tuple[bytes, int]:
     header = ExportHeader(
         start_s=batch.start_s,
         end_s=batch.end_s,
-        region=settings.region,
+        region=signer.key_id,
         batch_num=batch.place,
         batch_size=batch.places,
     )
-    signer = ExportSigner(key.private, key_id=settings.region, key_version=key.name)
     with path.open("w+b") as file:
         write_export(file, header, fresh, revised, [signer])
         file.flush()

@@ -21,7 +21,7 @@ async def write_feed(context: Context, url_path: str, encode: Callable[[FeedHead
     """Sign and write the feed at `url_path` (without leading slash); the caller holds the publishing turn."""
     head = await _next_head(context, url_path)
     body = encode(head)
-    signature = sign_feed(context.keys.feed.private, url_path, body)
+    signature = sign_feed(context.keys.feed.active.private, url_path, body)
     path = context.settings.public / url_path
     # A device that meets the new body with the old signature fetches both once more.
     await asyncio.to_thread(write_together, {path: body, path.with_name(path.name + SIGNATURE_SUFFIX): signature})

@@ -12,7 +12,7 @@ from forewarn_protocol.verification import CertificateClaims, TestType, matches_
 from forewarn_server.context import Context
 from forewarn_server.publish.examining import Examined, certified, examined
 from forewarn_server.publish.revision import RevisionToken
-from forewarn_server.publish.service import is_repeated, known_keys
+from forewarn_server.publish.service import known_keys, repeated
 
 _JTI_BYTES: Final = 16
 
@@ -22,7 +22,7 @@ async def answer_chaff(context: Context, body: bytes) -> PublishAnswer:
 
     Chaff waits for its turn among the writers, too: who floods the server would else see who does not wait.
     """
-    token = RevisionToken.first(context.keys.token, secrets.token_hex(_JTI_BYTES), b"")
+    token = RevisionToken.first(context.keys.revision, secrets.token_hex(_JTI_BYTES), b"")
     stored = 0
     with suppress(ForewarnError):
         looked_at = _examine(context, parse_publish(body))
@@ -53,5 +53,5 @@ def _examine(context: Context, request: PublishRequest) -> Examined:
 
 
 async def _look_up(connection: AsyncConnection, looked_at: Examined) -> None:
-    if not await is_repeated(connection, looked_at) and not isinstance(looked_at.judged, Refused):
+    if await repeated(connection, looked_at) is None and not isinstance(looked_at.judged, Refused):
         await known_keys(connection, looked_at.judged)

@@ -51,7 +51,7 @@ def certified(context: Context, request: PublishRequest, now_s: int) -> Certific
     invalid = "health_authority_verification_certificate_invalid"
     try:
         claims = certificates.read(
-            context.settings, context.keys.certificate, request.verification_payload, now_s=now_s
+            context.settings, context.keys.certificate.accepted, request.verification_payload, now_s=now_s
         )
     except NotVerified as error:
         raise Refused(error.message, invalid) from None
@@ -66,9 +66,10 @@ def examined(context: Context, request: PublishRequest, claims: CertificateClaim
     Raises:
         Refused: a revision token of another server.
     """
-    token = RevisionToken.first(context.keys.token, claims.jti, claims.tekmac)
+    ring = context.keys.revision
+    token = RevisionToken.first(ring, claims.jti, claims.tekmac)
     if request.revision_token:
-        token = RevisionToken.read(context.keys.token, request.revision_token)
+        token = RevisionToken.read(ring, request.revision_token)
     return Examined(request, claims, token, _judge(request, now_s))
 
 

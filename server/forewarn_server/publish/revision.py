@@ -14,9 +14,10 @@ from forewarn_protocol.errors import Refused
 from forewarn_protocol.keys import ReportType, TemporaryExposureKey
 from forewarn_protocol.publishing import REPORT_TYPES, KeyRule, may_become
 from forewarn_protocol.verification import TestType
-from forewarn_server.signing_keys import SecretKey
+from forewarn_server.keyrings.living import Ring
+from forewarn_server.keyrings.material import SecretKey
 
-# One label per use of the token key. The seed is a pseudorandom function of what the certificate is bound to, so a
+# One label per use of the revision key. The seed is a pseudorandom function of what the certificate is bound to, so a
 # repeated request gets the same token though none is stored; the proof shows that a token came from this server.
 _SEED: Final = b"forewarn revision token v1"
 _PROOF: Final = b"forewarn revision token proof v1"
@@ -38,31 +39,42 @@ class RevisionToken:
     seed: bytes = field(repr=False)
 
     @classmethod
-    def first(cls, key: SecretKey, jti: str, tekmac: bytes) -> "RevisionToken":
-        """Make the token of a first publish; the same certificate and keys always give the same one."""
-        seed = key.mac(_SEED, jti.encode(), tekmac)
-        proof = key.mac(_PROOF, seed)[:_PROOF_BYTES]
-        return cls(base64.b64encode(seed + proof).decode("ascii"), seed)
+    def first(cls, ring: Ring[SecretKey], jti: str, tekmac: bytes, made_by: str = "") -> "RevisionToken":
+        """Make the token of a first publish; the same certificate, keys and `made_by` always give the same one.
+
+        `made_by` names the revision key of a publish that is repeated; by default the active one.
+        """
+        key = next((key for key in ring.accepted if key.name == made_by), ring.active)
+        return cls._proved(ring, key.mac(_SEED, jti.encode(), tekmac))
 
     @classmethod
-    def read(cls, key: SecretKey, text: str) -> "RevisionToken":
+    def read(cls, ring: Ring[SecretKey], text: str) -> "RevisionToken":
         """Read the token of an earlier publish.
 
         Raises:
-            Refused: invalid_revision_token, when this server never made it.
+            Refused: invalid_revision_token, when this server never made it, or with a key that it no longer accepts.
         """
         try:
             data = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError):
             data = b""
         seed, proof = data[:_SEED_BYTES], data[_SEED_BYTES:]
-        if not hmac.compare_digest(proof, key.mac(_PROOF, seed)[:_PROOF_BYTES]):
+        if not any([hmac.compare_digest(proof, _proof(key, seed)) for key in ring.accepted]):  # noqa: C419 - equal time
             raise Refused("the revision token is not of this server: send the one of the first publish", _INVALID)
-        return cls(text, seed)
+        # Proved anew: who publishes more keys under an old token gets one that can be read as long as those keys live.
+        return cls._proved(ring, seed)
+
+    @classmethod
+    def _proved(cls, ring: Ring[SecretKey], seed: bytes) -> "RevisionToken":
+        return cls(base64.b64encode(seed + _proof(ring.active, seed)).decode("ascii"), seed)
 
     def tag(self, key: bytes) -> bytes:
         """Return what is stored with a key; it needs no label, for the seed has no other use."""
         return hmac.digest(self.seed, key, "sha256")
+
+
+def _proof(key: SecretKey, seed: bytes) -> bytes:
+    return key.mac(_PROOF, seed)[:_PROOF_BYTES]
 
 
 _INVALID: Final = "invalid_revision_token"

@@ -45,7 +45,11 @@ async def publish(context: Context, examined: Examined) -> PublishAnswer:
     """
     claims, token, judged = examined.claims, examined.token, examined.judged
     async with context.exposure.writing() as connection:
-        if await is_repeated(connection, examined):
+        earlier = await repeated(connection, examined)
+        if earlier is not None:
+            if not examined.request.revision_token:
+                ring = context.keys.revision
+                token = RevisionToken.first(ring, claims.jti, claims.tekmac, made_by=earlier.revision_key)
             return PublishAnswer(revision_token=token.text, warnings=(ALREADY_PUBLISHED,))
         if isinstance(judged, Refused):
             raise judged
@@ -54,14 +58,15 @@ async def publish(context: Context, examined: Examined) -> PublishAnswer:
             "jti": claims.jti,
             "tekmac": claims.tekmac,
             "body_hash": examined.request.fingerprint(),
+            "revision_key": context.keys.revision.active.name,
             "expires_s": hour_of(context.now_s()) + _REMEMBERED_S,
         }
         await connection.execute(insert(publishes).values(row))
     return _answer(token, changed, verdicts)
 
 
-async def is_repeated(connection: AsyncConnection, examined: Examined) -> bool:
-    """Tell whether this very request was stored before.
+async def repeated(connection: AsyncConnection, examined: Examined) -> Row[Any] | None:
+    """Return the publish that stored this very request before; None where it is new.
 
     Raises:
         Refused: its certificate was used with other keys or another body.
@@ -69,13 +74,13 @@ async def is_repeated(connection: AsyncConnection, examined: Examined) -> bool:
     found = await connection.execute(select(publishes).where(publishes.c.jti == examined.claims.jti))
     earlier = found.one_or_none()
     if earlier is None:
-        return False
+        return None
     if not hmac.compare_digest(earlier.tekmac, examined.claims.tekmac):
         code = "health_authority_verification_certificate_invalid"
         raise Refused("the certificate has been used for other keys: enter a new code", code)
     if not hmac.compare_digest(earlier.body_hash, examined.request.fingerprint()):
         raise Refused("the certificate has been used with another request: repeat that one unchanged", "bad_request")
-    return True
+    return earlier
 
 
 async def known_keys(connection: AsyncConnection, verdicts: Sequence[Verdict]) -> Sequence[Row[Any]]:

@@ -35,6 +35,8 @@ tokens: Final = Table(
     Column("symptom_date", String(10)),
     Column("test_date", String(10)),
     Column("jti", String(36), nullable=False, unique=True),
+    # Which token key it was derived with: one that is revoked takes its tokens with it.
+    Column("token_key", String(16), nullable=False),
     # The keys' HMAC that the first certificate was bound to.
     Column("ekeyhmac", LargeBinary(32)),
     Column("expires_s", Integer, nullable=False),
@@ -47,6 +49,8 @@ publishes: Final = Table(
     Column("jti", String(64), primary_key=True),
     Column("tekmac", LargeBinary(32), nullable=False),
     Column("body_hash", LargeBinary(32), nullable=False),
+    # Which revision key its token was derived with, so that a repeated request gets the same one.
+    Column("revision_key", String(16), nullable=False),
     # A full hour: it must not tell when in the hour somebody reported.
     Column("expires_s", Integer, nullable=False),
     Index("publishes_by_expiry", "expires_s"),
@@ -92,6 +96,8 @@ batches: Final = Table(
     # Empty until the file is on disk; a batch without them is claimed and not in the index.
     Column("sha256", LargeBinary(32)),
     Column("bytes", Integer),
+    # Which export key signed the file: when that is revoked, another must.
+    Column("export_key", String(16)),
     sqlite_autoincrement=True,  # a number is never given twice, also after the last batch was forgotten
 )
 

@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("keys", sa.Integer(), nullable=False),
         sa.Column("sha256", sa.LargeBinary(length=32), nullable=True),
         sa.Column("bytes", sa.Integer(), nullable=True),
+        sa.Column("export_key", sa.String(length=16), nullable=True),
         sa.PrimaryKeyConstraint("number"),
         sqlite_autoincrement=True,
     )
@@ -74,6 +75,7 @@ def upgrade() -> None:
         sa.Column("jti", sa.String(length=64), nullable=False),
         sa.Column("tekmac", sa.LargeBinary(length=32), nullable=False),
         sa.Column("body_hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("revision_key", sa.String(length=16), nullable=False),
         sa.Column("expires_s", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("jti"),
     )
@@ -85,6 +87,7 @@ def upgrade() -> None:
         sa.Column("symptom_date", sa.String(length=10), nullable=True),
         sa.Column("test_date", sa.String(length=10), nullable=True),
         sa.Column("jti", sa.String(length=36), nullable=False),
+        sa.Column("token_key", sa.String(length=16), nullable=False),
         sa.Column("ekeyhmac", sa.LargeBinary(length=32), nullable=True),
         sa.Column("expires_s", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("token_hash"),
