@@ -6,8 +6,9 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3.14 python3; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 BIN := .venv/bin
 PACKAGES := protocol shell client server simulations
-# pip reads these: every version is the pinned one, the build's own too.
+# pip reads these: every version is the pinned one, the build's own too (by the second, since pip 25.3).
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 SEED ?= 1
@@ -17,7 +18,7 @@ ifndef SLOW
 MARKS := -m "not slow"
 endif
 
-.PHONY: help demo test check fuzz format clean
+.PHONY: help demo test check fuzz audit wheel sbom format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -36,6 +37,15 @@ check: .venv/dev-is-ready  ## Lint, types, layers
 
 fuzz: .venv/fuzz-is-ready  ## Attack each parser for FUZZ_SECONDS=600; what is found is kept in tests/fuzz/corpus
 	@$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --lanes $(FUZZ_LANES)
+
+audit: .venv/supply-is-ready  ## Ask about known vulnerabilities and withdrawn releases; says so where nobody answers
+	@$(BIN)/python -m tests.supply.auditing
+
+wheel: .venv/dev-is-ready  ## Build the wheel into dist/: the same bytes for the same commit
+	@$(BIN)/python -m tests.supply.wheel
+
+sbom: .venv/supply-is-ready wheel  ## Write the bill of materials of the wheel and what it needs into dist/ (CycloneDX)
+	@$(BIN)/python -m tests.supply.materials dist/*.whl dist/forewarn.cdx.json
 
 format: .venv/dev-is-ready  ## Format the code and mend what the linter can mend
 	$(BIN)/ruff check --fix .
@@ -60,4 +70,8 @@ clean:  ## Remove what was made here
 
 .venv/fuzz-is-ready: .venv/dev-is-ready
 	@$(BIN)/python -m pip install --quiet --editable '.[dev,fuzz]'
+	@touch $@
+
+.venv/supply-is-ready: .venv/dev-is-ready
+	@$(BIN)/python -m pip install --quiet --editable '.[dev,supply]'
 	@touch $@
