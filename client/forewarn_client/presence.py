@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from forewarn_protocol.errors import BadInput, Missing
+from forewarn_shell.files import make_folder
 
 LOCK_FILE: Final = "daemon.lock"
 
@@ -21,7 +22,7 @@ def only_daemon(data: Path) -> Iterator[None]:
         Missing: the folder can't be written.
     """
     try:
-        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(data, mode=0o700)
         descriptor = os.open(data / LOCK_FILE, os.O_CREAT | os.O_RDWR, 0o600)
     except OSError as error:
         raise Missing(

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
@@ -26,7 +26,7 @@ def run_daemon(settings: ClientSettings, clock: Clock, *, say: Callable[[str], N
     daemon = Daemon(settings, clock, choose_radio(settings, clock, timing), timing)
     ready = f"forewarn-client is running: radio {settings.radio}, diary {settings.data}"
     with suppress(asyncio.CancelledError):
-        asyncio.run(_until_sigterm(daemon, lambda: say(ready)))
+        asyncio.run(until_sigterm(daemon.run(lambda: say(ready))))
 
 
 def read_status(settings: ClientSettings, clock: Clock) -> Status:
@@ -39,11 +39,12 @@ def read_status(settings: ClientSettings, clock: Clock) -> Status:
     return asyncio.run(_look(settings, clock))
 
 
-async def _until_sigterm(daemon: Daemon, ready: Callable[[], None]) -> None:
+async def until_sigterm(work: Awaitable[None]) -> None:
+    """Do `work`, and let SIGTERM cancel it: what is open is closed."""
     task = asyncio.current_task()
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    await daemon.run(ready)
+    await work
 
 
 async def _look(settings: ClientSettings, clock: Clock) -> Status:

@@ -10,7 +10,7 @@ from forewarn_server.keyrings.living import KeyRings
 from forewarn_server.keyrings.policies import POLICIES
 from forewarn_server.store.schema import SCHEMAS
 from forewarn_shell.clock import Clock, SystemClock
-from forewarn_shell.files import write_durably
+from forewarn_shell.files import make_folder, write_durably
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def initialise(data: Path, region: str, health_authority_id: str = "", clock: Cl
     else:
         ServerSettings.checked(data, stored, {})
         try:
-            data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(data, mode=0o700)
         except (FileExistsError, NotADirectoryError) as error:
             raise BadInput(f"{data} is or lies in a file: give a folder as --data") from error
         lines = "".join(f'{name} = "{value}"\n' for name, value in stored.items())

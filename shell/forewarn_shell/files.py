@@ -4,8 +4,13 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from forewarn_protocol.errors import BadInput
+
+_RANDOM_BYTES: Final = 4
+_LEFT_OVERS: Final = ".*." + "[0-9a-f]" * 2 * _RANDOM_BYTES
+"""What `temporary_beside` names, as a pattern."""
 
 
 def read_bounded(path: Path, limit_bytes: int) -> bytes:
@@ -36,8 +41,8 @@ def write_together(contents: Mapping[Path, bytes], *, mode: int = 0o644) -> None
     staged: dict[Path, Path] = {}
     try:
         for path, data in contents.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = staged[path] = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+            make_folder(path.parent)
+            temporary = staged[path] = temporary_beside(path)
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
@@ -51,6 +56,27 @@ def write_together(contents: Mapping[Path, bytes], *, mode: int = 0o644) -> None
         raise
     for folder in {path.parent for path in contents}:
         sync_folder(folder)
+
+
+def temporary_beside(path: Path) -> Path:
+    """Return a hidden name of its own in the same folder, for a file that is renamed to `path` once it is whole."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(_RANDOM_BYTES)}")
+
+
+def clear_left_overs(folder: Path) -> None:
+    """Delete what writers that were killed left under `folder`; the caller sees to it that nobody writes there now."""
+    for path in folder.rglob(_LEFT_OVERS):
+        path.unlink(missing_ok=True)
+
+
+def make_folder(folder: Path, *, mode: int = 0o777) -> None:
+    """Make a folder, and those above it, so that a power cut takes none of them away with all that is put in later."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(mode=mode, exist_ok=True)
+        sync_folder(path.parent)
+    # Says what is in the way, where it is no folder that exists already.
+    folder.mkdir(exist_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 
 from forewarn_client.diary.schema import SCHEMA_VERSION, STATEMENTS
 from forewarn_protocol.errors import BadInput, ForewarnError, Missing
+from forewarn_shell.files import make_folder
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -121,7 +122,7 @@ class Database:
 
 def _connect(path: Path) -> sqlite3.Connection:
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent, mode=0o700)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
     except OSError as error:
         raise Missing(

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from forewarn_protocol.errors import BadInput, Missing
 from forewarn_protocol.intervals import INTERVALS_PER_DAY, day_of, first_interval
-from forewarn_shell.files import read_bounded, sync_folder
+from forewarn_shell.files import make_folder, read_bounded, sync_folder, temporary_beside
 
 KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
@@ -156,9 +156,9 @@ class Vault:
 
 def _create(path: Path) -> None:
     # Two commands may start on an empty folder at once: a link is made by one of them only, and both read its file.
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = temporary_beside(path)
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent, mode=0o700)
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:

@@ -7,7 +7,6 @@ it. So whatever the index names is there, and a key that was claimed is in exact
 import asyncio
 import hashlib
 import os
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -29,7 +28,7 @@ from forewarn_server.logs import logger
 from forewarn_server.public.feeds import write_feed
 from forewarn_server.public.keeping import keep_issued
 from forewarn_server.public.turn import publishing_turn
-from forewarn_shell.files import sync_folder, write_durably
+from forewarn_shell.files import clear_left_overs, make_folder, sync_folder, temporary_beside, write_durably
 
 _log: Final = logger()
 
@@ -71,6 +70,8 @@ def add_jobs(app: web.Application) -> None:
 async def seal(context: Context) -> Sealed:
     """Publish every key that is due, finish what an earlier seal left half done, and sign the index anew."""
     async with publishing_turn(context.settings.data):
+        # Whoever writes public files holds the turn: what lies there half written is of somebody who was killed.
+        await asyncio.to_thread(clear_left_overs, context.settings.public)
         claimed = await batches.claim(context.exposure, sealing_rules(context.settings), context.now_s())
         await _finish_claimed(context)
         await publish_index(context)
@@ -110,8 +111,8 @@ async def _finish_claimed(context: Context) -> None:
         revised = await batches.revised_keys_of(context.exposure, batch)
         # The thread writes under a name nobody serves: if this task is cancelled meanwhile, what the thread still
         # writes is a left-over, removed by the next seal, and never a file that the index may name.
-        temporary = folder / f".{batch.name}.{secrets.token_hex(4)}"
-        await asyncio.to_thread(_clear_left_overs, folder)
+        temporary = temporary_beside(folder / batch.name)
+        await asyncio.to_thread(make_folder, folder)
         signer = _signer(context)
         sha256, size_bytes = await asyncio.to_thread(_write, temporary, signer, batch, fresh, revised)
         temporary.replace(folder / batch.name)
@@ -119,12 +120,6 @@ async def _finish_claimed(context: Context) -> None:
         await batches.finish(
             context.exposure, batch, sha256=sha256, size_bytes=size_bytes, export_key=signer.key_version
         )
-
-
-def _clear_left_overs(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.glob(".*.zip.*"):
-        path.unlink(missing_ok=True)
 
 
 def _signer(context: Context) -> ExportSigner:

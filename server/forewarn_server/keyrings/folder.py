@@ -16,7 +16,7 @@ from forewarn_protocol.errors import BadInput, Missing, Refused
 from forewarn_server.config import KEY_VARIABLE_PREFIX, ServerSettings
 from forewarn_server.keyrings.policies import Policy, Use
 from forewarn_server.keyrings.schedule import FIRST, Generation, Schedule
-from forewarn_shell.files import read_bounded, sync_folder, write_durably
+from forewarn_shell.files import make_folder, read_bounded, sync_folder, write_durably
 
 K = TypeVar("K")
 
@@ -166,7 +166,7 @@ class KeyFolder:
         public_key = policy.kind.public(policy.kind.read(name, data))
         folder = self._folder(policy.use)
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(folder, mode=0o700)
             write_durably(folder / name, data, mode=_OWNER_ONLY)
         except OSError as error:
             raise Missing(f"{folder} cannot be written ({error.strerror}): change keys where it can be") from error

@@ -1,0 +1,70 @@
+"""The product as processes of their own, on a clock that only this entry can give them."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from forewarn_client.config import ClientSettings
+from forewarn_client.device import Device
+from forewarn_protocol.errors import BadInput
+from forewarn_protocol.identifiers import identifiers
+from forewarn_protocol.intervals import interval_at, midnight
+from forewarn_server.setting_up import initialise
+from forewarn_simulations import processes
+from forewarn_simulations.clocks import VirtualClock
+from forewarn_simulations.processes import neighbour_key
+
+START = datetime(2026, 3, 1, 9, tzinfo=UTC).timestamp()
+
+
+@asynccontextmanager
+async def started(*arguments: object) -> AsyncIterator[tuple[str, asyncio.subprocess.Process]]:
+    """Start a process, give its first line, and end it as systemd does."""
+    command = [sys.executable, "-m", processes.__name__, *map(str, arguments)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            yield (await process.stdout.readline()).decode().strip(), process
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+
+
+async def test_server_and_phone_run_as_processes_on_the_clock_that_is_given(tmp_path: Path) -> None:
+    made = initialise(tmp_path / "server", "vn")
+    clock = ("--epoch", START, "--factor", 3000)
+    async with started("server", "--data", tmp_path / "server", *clock) as (line, _):
+        url = line.removeprefix("ready ")
+        async with ClientSession() as session, session.get(f"{url}/exports/vn/index.json") as answer:
+            told_s = parsedate_to_datetime(answer.headers["Date"]).timestamp()
+        assert START <= told_s < START + 60 * 3000
+        phone = ("phone", "--data", tmp_path / "phone", "--server", url, "--public-key", made.feed_key)
+        async with started(*phone, *clock, "--neighbour", "an") as (said, _):
+            assert said == "ready"
+            settings = ClientSettings(data=tmp_path / "phone")
+            async with Device.open(settings, VirtualClock(START)) as device:
+                while not (heard := await device.diary.sightings(date(2026, 1, 1))):  # noqa: ASYNC110 - another process
+                    await asyncio.sleep(0.05)
+    key = neighbour_key("an", date(2026, 3, 1))
+    assert key.rolling_start == midnight(interval_at(START))
+    assert heard[0].payload.rpi in identifiers(key.key, key.rolling_start, key.rolling_period)
+
+
+@pytest.mark.parametrize(("factor", "jump"), [(0.0, "1:2"), (1.0, "1"), (1.0, "a:b"), (1.0, "1:2:3")])
+def test_a_clock_that_cannot_be_is_refused(factor: float, jump: str) -> None:
+    with pytest.raises(BadInput, match="AT:BY"):
+        processes.clock_of(START, factor, [jump])
+
+
+def test_a_jump_steps_the_unix_time() -> None:
+    assert processes.clock_of(START, 1.0, ["0:3600"]).utc() >= START + 3600
