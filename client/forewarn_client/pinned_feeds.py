@@ -1,20 +1,19 @@
-"""The three signed feeds as this device accepts them: pinned keys, no way back to an older one, expiry said aloud."""
+"""The three signed feeds as this device accepts them: trusted keys, no way back to an older one, expiry said aloud."""
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-
+from forewarn_client import feed_keys
 from forewarn_client.connection import Connection
 from forewarn_client.device import Device
+from forewarn_client.feed_keys import FeedKey
 from forewarn_protocol.advice import MAX_ADVICE_BYTES, parse_advice
-from forewarn_protocol.configuration import MAX_CONFIGURATION_BYTES, parse_configuration
-from forewarn_protocol.errors import Missing, NotVerified
+from forewarn_protocol.configuration import MAX_CONFIGURATION_BYTES, DeviceConfiguration, parse_configuration
+from forewarn_protocol.errors import NotVerified
 from forewarn_protocol.exports.index import MAX_INDEX_BYTES, Index
-from forewarn_protocol.exports.signing import public_key_from_base64
-from forewarn_protocol.feeds import MAX_SIGNATURE_BYTES, Feed, FeedAge, FeedHead, check_sequence, verify_feed
+from forewarn_protocol.feeds import MAX_SIGNATURE_BYTES, Feed, FeedAge, check_sequence, verify_feed
 
 F = TypeVar("F", bound=Feed)
 
@@ -45,19 +44,28 @@ class Fetched(Generic[F]):
     expired: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Signed(Generic[F]):
+    path: str
+    feed: F
+    body: bytes
+    signer: FeedKey
+
+
 async def refresh(device: Device, connection: Connection, kind: FeedKind[F]) -> Fetched[F]:
     """Fetch a feed, verify it, and remember it as the newest one.
 
     Raises:
         Missing: the server cannot be reached or lacks the feed; no feed key is pinned.
-        NotVerified: no pinned key signed it, or it is older than one accepted before.
+        NotVerified: no key that is trusted here signed it, or it is older than one accepted before.
         BadFeed: it is too large or malformed.
     """
     path = kind.path(device.settings.region)
-    body = await _verified(connection, kind, path, _pinned_keys(device))
-    feed = kind.parse(body)
-    age = await device.database.write(_accept, path, feed.head, body, device.clock.utc())
-    return Fetched(feed, age is FeedAge.EXPIRED)
+    keys = await device.database.read(feed_keys.accepted, device.settings.public_key)
+    body, signer = await _verified(connection, kind, path, keys)
+    signed = _Signed(path, kind.parse(body), body, signer)
+    age = await device.database.write(_accept, device, signed)
+    return Fetched(signed.feed, age is FeedAge.EXPIRED)
 
 
 async def remembered(device: Device, kind: FeedKind[F]) -> F | None:
@@ -67,34 +75,34 @@ async def remembered(device: Device, kind: FeedKind[F]) -> F | None:
 
 
 async def _verified(
-    connection: Connection, kind: FeedKind[F], path: str, keys: tuple[EllipticCurvePublicKey, ...]
-) -> bytes:
+    connection: Connection, kind: FeedKind[F], path: str, keys: Sequence[FeedKey]
+) -> tuple[bytes, FeedKey]:
     # A static host may serve the new file beside the old signature for a moment, so one mismatch proves nothing.
     for last_try in (False, True):
         body = await connection.get(path, kind.limit_bytes)
         signature = await connection.get(f"{path}.sig", MAX_SIGNATURE_BYTES)
         try:
-            verify_feed(keys, path, body, signature)
+            place = verify_feed([key.load() for key in keys], path, body, signature)
         except NotVerified:
             if last_try:
                 raise
         else:
             break
-    return body
+    return body, keys[place]
 
 
-def _pinned_keys(device: Device) -> tuple[EllipticCurvePublicKey, ...]:
-    if not device.settings.public_key:
-        raise Missing("no feed key is pinned: give --public-key, as the server's init printed it")
-    return tuple(public_key_from_base64(text) for text in device.settings.public_key)
-
-
-def _accept(connection: sqlite3.Connection, path: str, head: FeedHead, body: bytes, now_s: float) -> FeedAge:
-    row = connection.execute("SELECT sequence FROM feeds WHERE path = ?", (path,)).fetchone()
-    age = check_sequence(head, row[0] if row else 0, now_s)
+def _accept(connection: sqlite3.Connection, device: Device, signed: _Signed[F]) -> FeedAge:
+    pinned, feed = device.settings.public_key, signed.feed
+    row = connection.execute("SELECT sequence, root FROM feeds WHERE path = ?", (signed.path,)).fetchone()
+    # Whoever pins another key begins anew: a thief of the old one may have left a sequence that nobody can reach.
+    last_sequence = row[0] if row and feed_keys.is_pinned(row[1], pinned) else 0
+    age = check_sequence(feed.head, last_sequence, device.clock.utc())
     connection.execute(
-        "INSERT OR REPLACE INTO feeds (path, sequence, body) VALUES (?, ?, ?)", (path, head.sequence, body)
+        "INSERT OR REPLACE INTO feeds (path, sequence, root, body) VALUES (?, ?, ?, ?)",
+        (signed.path, feed.sequence, signed.signer.root, signed.body),
     )
+    if isinstance(feed, DeviceConfiguration):
+        feed_keys.learn(connection, signed.signer, feed, pinned)
     return age
 
 

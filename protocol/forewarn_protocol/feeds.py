@@ -104,21 +104,24 @@ def sign_feed(private_key: EllipticCurvePrivateKey, url_path: str, body: bytes) 
     return private_key.sign(signed_bytes(url_path, body), ECDSA(SHA256()))
 
 
-def verify_feed(public_keys: Sequence[EllipticCurvePublicKey], url_path: str, body: bytes, signature: bytes) -> None:
-    """Accept a feed that any of the pinned keys signed for this path.
+def verify_feed(public_keys: Sequence[EllipticCurvePublicKey], url_path: str, body: bytes, signature: bytes) -> int:
+    """Accept a feed that any of the trusted keys signed for this path, and return the place of the one that did.
 
     Raises:
         NotVerified: none did.
     """
     if len(signature) <= MAX_SIGNATURE_BYTES:
         message = signed_bytes(url_path, body)
-        for key in public_keys:
+        for place, key in enumerate(public_keys):
             try:
                 key.verify(signature, message, ECDSA(SHA256()))
             except InvalidSignature:
                 continue
-            return
-    raise NotVerified(f"{url_path} is not signed by a pinned feed key: check the server and its public key")
+            return place
+    raise NotVerified(
+        f"{url_path} is not signed by a pinned feed key nor by one that it announced: check the server, and, after "
+        "weeks offline, pin the authority's new key"
+    )
 
 
 def check_sequence(head: FeedHead, last_sequence: int, now_s: float) -> FeedAge:

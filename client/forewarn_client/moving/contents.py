@@ -49,7 +49,9 @@ _MANIFEST: Final = 0
 _FEED: Final = 8
 """The newest version of a signed feed: a new device, too, refuses a lower sequence."""
 _FINISHED_FILE: Final = 9
-OPEN_TABLES: Final[Mapping[int, str]] = {_FEED: "feeds", _FINISHED_FILE: "finished_files"}
+_FEED_KEY: Final = 10
+"""A feed key that a pinned one vouched for, or that was revoked: the new device cannot learn it from the old feeds."""
+OPEN_TABLES: Final[Mapping[int, str]] = {_FEED: "feeds", _FINISHED_FILE: "finished_files", _FEED_KEY: "feed_keys"}
 
 SETTINGS: Final = ("server", "public_key", "region", "language", "service_uuid")
 """What belongs to the person and the authority; radio, power and calibration belong to the hardware."""
@@ -81,8 +83,10 @@ def write_contents(connection: sqlite3.Connection, device: Device, out: SealedWr
         status={name: value for name in _STATUS if isinstance(value := status.get(name), int | float)},
     )
     _put(out, _MANIFEST, 0, manifest.model_dump_json().encode())
-    for path, sequence, body in connection.execute("SELECT path, sequence, body FROM feeds"):
-        _put(out, _FEED, 0, json.dumps([path, sequence]).encode() + b"\n" + body)
+    for path, sequence, root, body in connection.execute("SELECT path, sequence, root, body FROM feeds"):
+        _put(out, _FEED, 0, json.dumps([path, sequence, root]).encode() + b"\n" + body)
+    for row in connection.execute("SELECT key_hash, public_key, root FROM feed_keys"):
+        _put(out, _FEED_KEY, 0, json.dumps(row).encode())
     for (sha256,) in connection.execute("SELECT sha256 FROM finished_files"):
         _put(out, _FINISHED_FILE, 0, sha256.encode())
     damaged = 0
@@ -156,9 +160,15 @@ def _keep_open(connection: sqlite3.Connection, number: int, content: bytes) -> N
     if number == _FINISHED_FILE:
         connection.execute("INSERT INTO finished_files (sha256) VALUES (?)", (content.decode("ascii"),))
         return
+    if number == _FEED_KEY:
+        key_hash, public_key, root = json.loads(content)
+        row = (key_hash, public_key, root)
+        connection.execute("INSERT INTO feed_keys (key_hash, public_key, root) VALUES (?, ?, ?)", row)
+        return
     head, _, body = content.partition(b"\n")
-    path, sequence = json.loads(head)
-    connection.execute("INSERT INTO feeds (path, sequence, body) VALUES (?, ?, ?)", (path, sequence, body))
+    path, sequence, root = json.loads(head)
+    feed = (path, sequence, root, body)
+    connection.execute("INSERT INTO feeds (path, sequence, root, body) VALUES (?, ?, ?, ?)", feed)
 
 
 def _keep_sealed(connection: sqlite3.Connection, vault: Vault, kind: SealedKind, day: int, content: bytes) -> None:
