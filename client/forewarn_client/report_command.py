@@ -14,6 +14,7 @@ from forewarn_client.offering import Offer, Wish
 from forewarn_client.reporting import Consent, Outcome
 from forewarn_client.translations import say
 from forewarn_protocol.advice import Language
+from forewarn_protocol.verification import TestType
 from forewarn_shell.clock import Clock, SystemClock
 from forewarn_shell.command_line import EXIT_DONE, EXIT_NO
 
@@ -39,7 +40,7 @@ def report(
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Agree without being asked.")] = False,
 ) -> int:
-    """Publish this device's keys, so that the people who were near are warned.
+    """Publish this device's keys, so that the people who were near are warned; a later code confirms or takes back.
 
     If it breaks off, run it again with the same code: nothing is sent twice.
     """
@@ -64,13 +65,24 @@ async def report_from(settings: ClientSettings, clock: Clock, code: str, wish: W
 
 def offer_in_words(offer: Offer, language: Language) -> str:
     """Say what would be sent, to whom, and what follows from it."""
-    days = ", ".join(day.isoformat() for day in offer.days)
-    return "\n".join(
-        [
-            say(language, "report.what", server=offer.server, count=len(offer.days), days=days),
-            *(say(language, f"report.{part}") for part in ("who", "limit", "drop")),
-        ]
+    if offer.asks_for_code_alone:
+        return say(language, "report.code", server=offer.server)
+    changed, new = (
+        [day.isoformat() for day in days if day not in offer.dropped] for days in (offer.changed, offer.offered)
     )
+
+    def days(sentence: str, named: list[str]) -> str:
+        finding = say(language, f"finding.{offer.finding}") if offer.finding else ""
+        listed = ", ".join(named)
+        return say(language, sentence, server=offer.server, count=len(named), days=listed, finding=finding)
+
+    if offer.finding is TestType.NEGATIVE:
+        return "\n".join([days("report.withdraw", changed), say(language, "report.withdraw_follows")])
+    what = [days("report.what", new)]
+    if changed:
+        what = [days("report.confirm", changed), *([days("report.confirm_new", new)] if new else [])]
+    parts = ("who", "limit", *(["once"] if changed else []), "drop")
+    return "\n".join([*what, *(say(language, f"report.{part}") for part in parts)])
 
 
 def _agrees_by_option(_: Offer) -> bool:

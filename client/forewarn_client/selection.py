@@ -1,0 +1,138 @@
+"""Which keys a report sends: what the person agrees to, chosen once and never changed after that."""
+
+import sqlite3
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import date
+
+from forewarn_client import report_state
+from forewarn_client.device import Device
+from forewarn_client.keyring import OwnKey
+from forewarn_client.offering import Offer, Wish, days_of, first_offered_day, newest, offered_days, onset_of, release
+from forewarn_client.report_state import ReportState
+from forewarn_client.revising import acceptable, changeable, changing_to
+from forewarn_client.translations import say
+from forewarn_protocol.advice import Language
+from forewarn_protocol.errors import BadInput
+from forewarn_protocol.intervals import Interval, day_of
+from forewarn_protocol.keys import TemporaryExposureKey
+from forewarn_protocol.verification import TestType
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """One report: its device, its code, what the person wishes, and the interval in which it is made."""
+
+    device: Device
+    code: str = field(repr=False)
+    wish: Wish
+    now: Interval
+
+    @property
+    def language(self) -> Language:
+        """The person's language."""
+        return self.device.settings.language
+
+    def offer(self, connection: sqlite3.Connection, last: ReportState | None) -> Offer:
+        """Say what this report would send; `last` is the last one, of this code or another.
+
+        Raises:
+            BadInput: there is nothing to send.
+        """
+        server = self.device.settings.server or ""
+        mine = self._mine(last)
+        finding = None if mine is None else mine.finding
+        if mine is not None and mine.spans is not None:
+            chosen = self._held(connection, mine.spans)
+            new, sent = ([key.tek for key in chosen if (key.sent is not None) is sent] for sent in (False, True))
+            return Offer(server, days_of(new), changed=days_of(sent), finding=finding)
+        held = self._changeable(connection, last)
+        changed = [key.tek for key in held] if finding is None else changing_to(held, finding)
+        offer = Offer(server, self._offered(connection, last), self.wish.dropped, days_of(changed), finding)
+        if not offer.days:
+            raise BadInput(say(self.language, "report.nothing"))
+        return offer
+
+    def demand_possible(self, offer: Offer, last: ReportState | None) -> None:
+        """Refuse a wish that this offer cannot fulfil, rather than send what the person wants to keep."""
+        mine = self._mine(last)
+        if mine is not None and mine.spans is not None:
+            other_onset = self.wish.onset is not None and self.wish.onset != mine.onset
+            if other_onset or self.wish.dropped.intersection(offer.days):
+                raise BadInput(say(self.language, "report.fixed"))
+        elif stray := self.wish.dropped.difference(offer.possible):
+            days = ", ".join(day.isoformat() for day in offer.possible)
+            raise BadInput(say(self.language, "report.bad_day", day=min(stray).isoformat(), days=days))
+
+    def choose(self, connection: sqlite3.Connection) -> tuple[ReportState, list[TemporaryExposureKey]]:
+        """Fix the keys for good and release them; the same call again returns the same ones."""
+        device = self.device
+        state = report_state.advance(connection, device.vault, self.code)
+        if state.done or state.spans is not None:
+            return state, self._chosen(connection, state.spans or ())
+        teks = self._changed(connection, state)
+        if state.finding is not TestType.NEGATIVE:
+            teks += release(
+                connection,
+                device.keyring,
+                self._first_day(state),
+                self.now,
+                dropped=self.wish.dropped,
+                published_until=state.published_until,
+            )
+        if not (teks := newest(teks)):
+            raise BadInput(say(self.language, "report.nothing"))
+        chosen = report_state.advance(
+            connection,
+            device.vault,
+            self.code,
+            onset=self._onset(state),
+            spans=tuple((tek.rolling_start, tek.rolling_period) for tek in teks),
+        )
+        return chosen, teks
+
+    def acceptable(self, connection: sqlite3.Connection, state: ReportState) -> tuple[TestType, ...]:
+        """Return what the code may stand for so that something can be sent."""
+        offers_days = bool(set(self._offered(connection, state)) - self.wish.dropped)
+        return acceptable(self._changeable(connection, state), offers_days=offers_days)
+
+    def _chosen(self, connection: sqlite3.Connection, spans: Collection[tuple[int, int]]) -> list[TemporaryExposureKey]:
+        teks = [key.tek for key in self._held(connection, spans)]
+        if len(teks) < len(spans):
+            # A day has been forgotten since: the certificate is for other keys, and by now the token is dead, too.
+            raise BadInput(say(self.language, "refused.token"))
+        return teks
+
+    def _held(self, connection: sqlite3.Connection, spans: Collection[tuple[int, int]]) -> list[OwnKey]:
+        first_day = day_of(Interval(min((start for start, _ in spans), default=self.now)))
+        held = self.device.keyring.held_within(connection, first_day)
+        return [key for key in held if (key.tek.rolling_start, key.tek.rolling_period) in spans]
+
+    def _changeable(self, connection: sqlite3.Connection, last: ReportState | None) -> list[OwnKey]:
+        if last is None or not last.revision_token:
+            return []
+        return changeable(connection, self.device.keyring, day_of(self.now))
+
+    def _changed(self, connection: sqlite3.Connection, state: ReportState) -> list[TemporaryExposureKey]:
+        if state.finding is None:
+            return []
+        teks = changing_to(self._changeable(connection, state), state.finding)
+        return [tek for tek in teks if day_of(tek.rolling_start) not in self.wish.dropped]
+
+    def _offered(self, connection: sqlite3.Connection, last: ReportState | None) -> tuple[date, ...]:
+        mine = self._mine(last)
+        if mine is not None and mine.finding is TestType.NEGATIVE:
+            return ()
+        published_until = last.published_until if last else 0
+        return offered_days(connection, self.device.keyring, self._first_day(last), self.now, published_until)
+
+    def _mine(self, last: ReportState | None) -> ReportState | None:
+        return last if last is not None and last.code == self.code else None
+
+    def _first_day(self, last: ReportState | None) -> date:
+        return first_offered_day(self._onset(last), day_of(self.now))
+
+    def _onset(self, last: ReportState | None) -> date | None:
+        mine = self._mine(last)
+        told = onset_of(self.wish, mine.symptom_date if mine else None, day_of(self.now))
+        return told or (last.onset if last else None)
