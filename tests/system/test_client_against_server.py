@@ -1,82 +1,24 @@
 """The real client against the real server over real HTTP: report, refusals, lost answers, fetch, alert."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytest
 from sqlalchemy import func, select
 
 from forewarn_client.alerts import alerts_as_json
-from forewarn_client.config import ClientSettings
-from forewarn_client.device import Device
 from forewarn_client.fetching import fetch
 from forewarn_client.judging import judge
-from forewarn_client.reporting import Outcome, report
+from forewarn_client.reporting import Outcome
 from forewarn_protocol.errors import Missing, NotVerified, Refused
-from forewarn_protocol.intervals import Interval, day_at, interval_at
-from forewarn_server.config import ServerSettings
+from forewarn_protocol.intervals import day_at, interval_at
 from forewarn_server.exports.sealing import seal
-from forewarn_server.setting_up import initialise
 from forewarn_server.store.exposure_tables import keys, publishes
 from tests.client.honest_server import p256, public
 from tests.client.meetings import meet
-from tests.server.hand_clock import HandClock
-from tests.server.running_server import RunningServer, running
-from tests.system.lossy_line import LossyLine, lossy_line
+from tests.server.running_server import RunningServer
+from tests.system.lossy_line import LossyLine
+from tests.system.phones import Phones
 
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
 STEPS = ("/api/verify", "/api/certificate", "/v1/publish")
-
-
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[RunningServer]:
-    initialise(tmp_path / "server", "vn")
-    settings = ServerSettings.load(tmp_path / "server", minimum_reports_per_file=1, maximum_wait_h=0)
-    async with running(settings, HandClock()) as started:
-        yield started
-
-
-@pytest.fixture
-async def line(server: RunningServer) -> AsyncIterator[LossyLine]:
-    async with lossy_line(server.url) as relay:
-        yield relay
-
-
-@dataclass
-class Phones:
-    """Phones of one region, by name; each is opened for one errand, as a command does."""
-
-    server: RunningServer
-    line: LossyLine
-    folder: Path
-
-    @asynccontextmanager
-    async def phone(self, name: str, **given: object) -> AsyncIterator[Device]:
-        known = {"server": self.line.url, "public_key": (self.server.context.keys.feed.active.public_base64,)}
-        settings = ClientSettings(**{"data": self.folder / name, "language": "en", **known, **given})
-        async with Device.open(settings, self.server.clock) as device:
-            yield device
-
-    async def report(self, name: str, code: str) -> Outcome:
-        async with self.phone(name) as device:
-            return await report(device, code, consent=lambda _: True)
-
-    async def speak(self, name: str, days: int = 3) -> None:
-        """Let a phone have spoken on so many days before today, and today."""
-        now = interval_at(self.server.clock.utc())
-        async with self.phone(name) as device:
-            for ago in range(days, -1, -1):
-                assert await device.keyring.next_identifier(Interval(now - 144 * ago)) is not None
-
-    async def code(self, **fields: object) -> str:
-        return str((await self.server.new_code(**fields))["code"])
-
-
-@pytest.fixture
-def phones(server: RunningServer, line: LossyLine, tmp_path: Path) -> Phones:
-    return Phones(server, line, tmp_path)
 
 
 async def stored(server: RunningServer) -> tuple[int, int]:

@@ -181,7 +181,8 @@ async def _claim_revised(connection: AsyncConnection, batch: Batch, now_s: int) 
 
 
 async def _batches(database: Database, condition: ColumnElement[bool]) -> list[Batch]:
-    query = select(batches).where(condition).order_by(batches.c.number)
+    # By time first: a file that was signed anew has a later number, and stays in its place.
+    query = select(batches).where(condition).order_by(batches.c.end_s, batches.c.number)
     async with database.reading() as connection:
         return [Batch(**row) for row in (await connection.execute(query)).mappings()]
 

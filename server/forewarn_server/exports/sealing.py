@@ -23,6 +23,7 @@ from forewarn_server.context import Context
 from forewarn_server.exports import batches
 from forewarn_server.exports.batches import Batch, PackedKeys
 from forewarn_server.exports.planning import SealingRules
+from forewarn_server.exports.signing_anew import renumber_unaccepted
 from forewarn_server.hours import DAY_S, HOUR_S
 from forewarn_server.logs import logger
 from forewarn_server.public.feeds import write_feed
@@ -73,6 +74,7 @@ async def seal(context: Context) -> Sealed:
         # Whoever writes public files holds the turn: what lies there half written is of somebody who was killed.
         await asyncio.to_thread(clear_left_overs, context.settings.public)
         claimed = await batches.claim(context.exposure, sealing_rules(context.settings), context.now_s())
+        await renumber_unaccepted(context.exposure, {key.name for key in context.keys.export.accepted})
         await _finish_claimed(context)
         await publish_index(context)
     sealed = Sealed(len(claimed), sum(batch.keys for batch in claimed))
