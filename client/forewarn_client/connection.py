@@ -40,17 +40,30 @@ class Answer:
     body: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class ServerTime:
+    """What a server's Date said and when (monotonic); `is_named`: TLS says who the server is."""
+
+    utc_s: float
+    monotonic_s: float
+    is_named: bool
+
+    def at(self, monotonic_s: float) -> float:
+        """Return what the server's clock shows at another moment (Unix seconds)."""
+        return self.utc_s + monotonic_s - self.monotonic_s
+
+
 class Connection:
     """Requests to one server: no cookies, no redirects followed.
 
-    `server_ahead_s` is the server's clock minus this device's, by the Date header of the last answer that had one.
+    `server_time` comes from the Date headers of its answers; None while none had one.
     """
 
     def __init__(self, session: aiohttp.ClientSession, server: str, clock: Clock) -> None:
         self._session = session
         self._server = server
         self._clock = clock
-        self.server_ahead_s: float | None = None
+        self.server_time: ServerTime | None = None
 
     async def get(self, path: str, limit_bytes: int) -> bytes:
         """Return the body of a public file.
@@ -96,10 +109,14 @@ class Connection:
 
     def _note_date(self, response: aiohttp.ClientResponse) -> None:
         try:
-            server_utc_s = parsedate_to_datetime(response.headers["Date"]).timestamp()
+            date_s = parsedate_to_datetime(response.headers["Date"]).timestamp()
+            age_s = int(response.headers.get("Age", "0"))
         except (KeyError, ValueError, TypeError, OverflowError):
             return  # a server without a readable Date tells nothing about this device's clock
-        self.server_ahead_s = server_utc_s - self._clock.utc()
+        told = ServerTime(date_s + age_s, self._clock.monotonic(), self._server.startswith("https://"))
+        # A cache gives the Date of the moment in which it fetched: of several answers, the latest is the nearest.
+        if self.server_time is None or told.utc_s > self.server_time.at(told.monotonic_s):
+            self.server_time = told
 
 
 @asynccontextmanager

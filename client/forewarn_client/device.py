@@ -13,6 +13,7 @@ from forewarn_client.diary.database import Database
 from forewarn_client.diary.store import Diary
 from forewarn_client.diary.vault import Vault
 from forewarn_client.keyring import Keyring
+from forewarn_client.trust import Trust
 from forewarn_protocol.errors import Missing
 from forewarn_shell.clock import Clock
 
@@ -33,6 +34,7 @@ class Device:
     diary: Diary
     keyring: Keyring
     status: StatusBoard
+    trust: Trust
 
     @classmethod
     @asynccontextmanager
@@ -54,6 +56,7 @@ class Device:
                     f"{key_file} is gone, and the diary is sealed with it: bring it back, or erase to start anew"
                 )
             vault = Vault.open(key_file)
+            board = StatusBoard(database, clock)
             yield cls(
                 settings=settings,
                 clock=clock,
@@ -61,7 +64,8 @@ class Device:
                 vault=vault,
                 diary=Diary(database, vault),
                 keyring=Keyring(database, vault),
-                status=StatusBoard(database, clock),
+                status=board,
+                trust=Trust(settings, database, board, clock),
             )
         finally:
             await database.close()

@@ -66,8 +66,9 @@ async def fetch(device: Device) -> FetchOutcome:
         try:
             await _fetch(device, connection, outcome)
         finally:
-            if connection.server_ahead_s is not None:
-                await device.status.note(CLOCK_OFFSET, connection.server_ahead_s)
+            if (told := connection.server_time) is not None:
+                device.trust.hear_server(told)
+                await device.status.note(CLOCK_OFFSET, told.at(device.clock.monotonic()) - device.clock.utc())
     await device.database.write(_note, outcome, device.clock.utc())
     _log.info("fetched %d new files", outcome.files)
     return outcome
@@ -105,7 +106,7 @@ class _Errand:
     async def sightings(self) -> SightingIndex:
         # Read once for all files of a fetch, and not at all where there is no new one.
         if self.heard is None:
-            heard = await self.device.diary.sightings(first_kept_day(self.device))
+            heard = await self.device.diary.sightings(await self.device.database.read(first_kept_day, self.device))
             self.heard = await asyncio.to_thread(SightingIndex, heard)
         return self.heard
 
@@ -180,7 +181,7 @@ def _commit(
     found: Iterable[Heard],
     strange: Mapping[Anomaly, int],
 ) -> None:
-    matches.keep(connection, device.vault, found, first_kept_day(device))
+    matches.keep(connection, device.vault, found, first_kept_day(connection, device))
     anomalies.keep(connection, device.vault, strange, day_at(device.clock.utc()))
     connection.execute("INSERT OR IGNORE INTO finished_files (sha256) VALUES (?)", (entry.sha256,))
 

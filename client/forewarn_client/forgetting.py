@@ -11,6 +11,7 @@ from forewarn_client.diary.schema import DAILY_TABLES
 from forewarn_client.diary.vault import Vault, day_from, day_number
 from forewarn_protocol.intervals import INTERVAL_S, day_at, first_interval
 
+_DAY_S: Final = 86_400
 KEPT_DAYS: Final = 14
 """Whole UTC days before today. Keys are published for 14 days: an older sighting can match nothing any more."""
 MAY_LAG_S: Final = 3 * 3600
@@ -20,26 +21,31 @@ _TABLES: Final = ("day_keys", *DAILY_TABLES)
 
 
 async def forget(device: Device) -> bool:
-    """Forget every UTC day more than 14 days ago; return whether nothing of them is left in the files.
+    """Forget every UTC day that is certainly more than 14 days ago; return whether nothing that is due is left.
 
-    False: the pages could not be wiped while another process still read them; the next call tries again.
+    False: another process still reads the old pages, or the clock has jumped ahead and nothing confirms it yet; the
+    next call tries again.
     """
-    now_s = device.clock.utc()
-    first_kept = first_kept_day(device)
-    if not await device.database.read(_is_due, first_kept):
-        return True
-    # The keys first, as a transaction of their own: from here on the rest is noise, whatever happens to it.
-    await device.database.write(_destroy_keys, device.vault, first_kept, now_s)
-    await device.database.write(_delete_rows, first_kept)
-    if not await device.database.wipe_free_pages():
-        return False
-    await device.database.write(_note_done, day_at(now_s))
-    return True
+    verdict = await device.trust.look()
+    first_kept = kept_from(verdict.reached_s)
+    if await device.database.read(_is_due, first_kept):
+        # The keys first, as a transaction of their own: from here on the rest is noise, whatever happens to it.
+        await device.database.write(_destroy_keys, device.vault, first_kept, verdict.reached_s)
+        await device.database.write(_delete_rows, first_kept)
+        if not await device.database.wipe_free_pages():
+            return False
+        await device.database.write(_note_done, day_at(verdict.reached_s))
+    return not await device.database.read(_holds_days_before, kept_from(verdict.now_s))
 
 
-def first_kept_day(device: Device) -> date:
-    """Return the oldest UTC day that is not to be forgotten yet."""
-    return day_at(device.clock.utc()) - timedelta(days=KEPT_DAYS)
+def first_kept_day(connection: sqlite3.Connection, device: Device) -> date:
+    """Return the oldest UTC day that is not to be forgotten yet, inside a transaction that is open."""
+    return kept_from(device.trust.weigh_within(connection).reached_s)
+
+
+def kept_from(unix_s: float) -> date:
+    """Return the oldest UTC day that is still kept at a time."""
+    return day_at(max(unix_s - KEPT_DAYS * _DAY_S, 0.0))
 
 
 def overdue_since_s(connection: sqlite3.Connection, now_s: float) -> float | None:
@@ -63,9 +69,12 @@ def overdue_since_s(connection: sqlite3.Connection, now_s: float) -> float | Non
 
 
 def _is_due(connection: sqlite3.Connection, first_kept: date) -> bool:
-    number = day_number(first_kept)
-    return FORGETTING_OVERDUE_SINCE in read_all(connection) or any(
-        connection.execute(f"SELECT 1 FROM {table} WHERE day < ? LIMIT 1", (number,)).fetchone()  # noqa: S608 - our own constants
+    return FORGETTING_OVERDUE_SINCE in read_all(connection) or _holds_days_before(connection, first_kept)
+
+
+def _holds_days_before(connection: sqlite3.Connection, day: date) -> bool:
+    return any(
+        connection.execute(f"SELECT 1 FROM {table} WHERE day < ? LIMIT 1", (day_number(day),)).fetchone()  # noqa: S608 - our own constants
         for table in _TABLES
     )
 

@@ -11,6 +11,7 @@ from forewarn_client.device import Device
 from forewarn_client.diary.block import MAX_OFFSET_MS, MAX_SAMPLES, Samples, ScanWindow, strongest
 from forewarn_client.radio import AdvertisingReport, Radio
 from forewarn_client.timing import Timing
+from forewarn_client.trust import LOOK_AGAIN_S
 from forewarn_protocol.advertisement import SERVICE_DATA_BYTES
 from forewarn_shell.clock import Clock
 
@@ -28,13 +29,18 @@ class ScanPlan:
 
 
 async def listen(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) -> AsyncGenerator[None, None]:
-    """Scan for ever, yielding after each window: a window, a gap of random length, the next window."""
+    """Scan for ever, yielding after each window: a window, a gap of random length, the next window.
+
+    No scan begins while the clock is not believed: a sighting of a wrong time matches nothing, or what is replayed.
+    """
     clock = device.clock
     last_opened_s: float | None = None
     opens_s = clock.monotonic() + timing.draw(timing.first_step_s)
     while True:
         plan.closes_s = opens_s + timing.scan_window_s
         await clock.sleep_until(opens_s)
+        while not (await device.trust.watch()).trusted:
+            await clock.sleep_until(clock.monotonic() + LOOK_AGAIN_S)
         opened_s = clock.monotonic()
         plan.closes_s = opened_s + timing.scan_window_s  # later than planned after a suspend
         since_s = None if last_opened_s is None else opened_s - last_opened_s

@@ -98,8 +98,8 @@ def _accept(connection: sqlite3.Connection, device: Device, signed: _Signed[F]) 
     last_sequence = row[0] if row and feed_keys.is_pinned(row[1], pinned) else 0
     age = check_sequence(feed.head, last_sequence, device.clock.utc())
     connection.execute(
-        "INSERT OR REPLACE INTO feeds (path, sequence, root, body) VALUES (?, ?, ?, ?)",
-        (signed.path, feed.sequence, signed.signer.root, signed.body),
+        "INSERT OR REPLACE INTO feeds (path, sequence, issued, root, body) VALUES (?, ?, ?, ?, ?)",
+        (signed.path, feed.sequence, feed.issued, signed.signer.root, signed.body),
     )
     if isinstance(feed, DeviceConfiguration):
         feed_keys.learn(connection, signed.signer, feed, pinned)

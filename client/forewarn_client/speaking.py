@@ -8,6 +8,7 @@ from forewarn_client.device import Device
 from forewarn_client.listening import ScanPlan
 from forewarn_client.radio import Radio
 from forewarn_client.timing import Timing
+from forewarn_client.trust import LOOK_AGAIN_S
 from forewarn_protocol.advertisement import Payload
 from forewarn_protocol.errors import ForewarnError
 from forewarn_protocol.identifiers import EncryptedMetadata, crypt_metadata, identifier
@@ -20,7 +21,9 @@ _log = logging.getLogger(__name__)
 
 
 async def speak(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) -> AsyncGenerator[None, None]:
-    """Speak for ever, yielding when an identifier is on the air; stay silent while none is left to be spoken.
+    """Speak for ever, yielding when an identifier is on the air.
+
+    Silent while none is left to be spoken, and while the clock is not believed: nobody could match what it says.
 
     Midnight is no change of its own: the first identifier taken after it is the new day's, at this device's own time.
     """
@@ -28,7 +31,12 @@ async def speak(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) ->
     metadata = Metadata(device.settings.tx_power_dbm, Confidence(device.settings.confidence))
     try:
         while True:
-            now_s = clock.utc()
+            if not (verdict := await device.trust.watch()).trusted:
+                await radio.stop_advertising()
+                _log.info("silent: the clock is not believed")
+                await clock.sleep_until(clock.monotonic() + LOOK_AGAIN_S)
+                continue
+            now_s = verdict.now_s
             spoken = await device.keyring.next_identifier(interval_at(now_s))
             if spoken is None:
                 await radio.stop_advertising()

@@ -16,6 +16,7 @@ from forewarn_client.erasures import Erasure
 from forewarn_client.forgetting import first_kept_day, overdue_since_s
 from forewarn_client.matches import MATCHES
 from forewarn_client.presence import is_running
+from forewarn_client.trust import CLOCK
 from forewarn_client.withdrawals import WITHDRAWALS, withdrawn_alerts
 from forewarn_protocol.intervals import iso_utc
 
@@ -45,6 +46,7 @@ class Status:
     clock_offset_s: float | None = None
     forgetting_overdue_since_s: float | None = None
     erasures: list[Erasure] = field(default_factory=list)
+    clock_is_sure: bool = True
     alerts: list[dict[str, Any]] = field(default_factory=list)
     alert_lines: list[str] = field(default_factory=list)
     withdrawn: list[dict[str, Any]] = field(default_factory=list)
@@ -55,10 +57,17 @@ class Status:
     strange_sightings: dict[str, str] = field(default_factory=dict)
 
     @property
+    def clock_doubt(self) -> str | None:
+        """Why the daemon does not believe the clock, and so neither speaks nor records."""
+        return self.faults.get(CLOCK)
+
+    @property
     def check(self) -> int:
         """The exit code of `check`."""
         if self.alerts:
             return ALERT_IS_ACTIVE
+        if self.clock_doubt:
+            return CANNOT_KNOW
         # A match from the future is as good as none: the clock was set back since.
         age_s = None if self.last_match_s is None else self.now_s - self.last_match_s
         return NOTHING_TO_DO if age_s is not None and abs(age_s) <= MATCH_IS_OLD_AFTER_S else CANNOT_KNOW
@@ -72,6 +81,8 @@ class Status:
     def _no_alert_sentence(self) -> str:
         if self.check == NOTHING_TO_DO:
             return "nothing to do: no alert, and the last match is recent"
+        if self.clock_doubt:
+            return f"can't know: this device's clock: {self.clock_doubt}"
         what = "nothing was matched yet" if self.last_match_s is None else "the last match is over 24 h old"
         hint = "is the server reachable? ('status' says more)" if self.running else "start the daemon with 'run'"
         return f"can't know: {what}; {hint}"
@@ -99,11 +110,11 @@ class Status:
         """Return the status for a person."""
         lines = [
             ("daemon", "running" if self.running else "not running: start it with 'run'"),
-            *((f"  {job}", sentence) for job, sentence in sorted(self.faults.items())),
+            *((f"  {job}", sentence) for job, sentence in sorted(self.faults.items()) if job != CLOCK),
             ("last scan", self._ago(self.last_scan_s)),
             ("last download", self._ago(self.last_download_s)),
             ("last match", self._ago(self.last_match_s)),
-            ("clock", _clock_sentence(self.clock_offset_s)),
+            (CLOCK, self.clock_doubt or _clock_sentence(self.clock_offset_s)),
             ("forgetting", self._forgetting_sentence()),
             ("alerts", "none" if not self.alerts else "see below"),
             *([("damaged", self._damage_sentence())] if self.damaged_entries else []),
@@ -134,6 +145,8 @@ class Status:
     def _forgetting_sentence(self) -> str:
         if self.forgetting_overdue_since_s is not None:
             hint = "close other programs that read the diary" if self.running else "start the daemon with 'run'"
+            if self.running and not self.clock_is_sure:
+                hint = "waits until the clock is sure"
             return f"overdue since {iso_utc(self.forgetting_overdue_since_s)}: {hint}"
         if not self.erasures:
             return "up to date"
@@ -154,6 +167,7 @@ async def look(device: Device) -> Status:
         clock_offset_s=_seconds(values, board.CLOCK_OFFSET),
         forgetting_overdue_since_s=await device.database.read(overdue_since_s, now_s),
         erasures=await device.database.read(erasures.recorded),
+        clock_is_sure=(await device.trust.look()).sure,
         alerts=await alerts_as_json(device),
         alert_lines=await alerts_in_words(device),
         withdrawn=[withdrawal.as_json() for withdrawal in withdrawn],
@@ -163,7 +177,7 @@ async def look(device: Device) -> Status:
             for name, sentence in values.items()
             if name.startswith(board.FAULT_PREFIX)
         },
-        encounters=await device.diary.encounters_per_day(first_kept_day(device)),
+        encounters=await device.diary.encounters_per_day(await device.database.read(first_kept_day, device)),
         damaged_entries=await device.database.read(_damaged_entries, device.vault),
         strange_sightings=strange if isinstance(strange := values.get(board.STRANGE_SIGHTINGS), dict) else {},
     )

@@ -62,6 +62,32 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "vi": "Danh sách khóa trên máy chủ đã quá hạn: máy chủ không còn cập nhật, hoặc đồng hồ của thiết bị này sai.",
         "en": "The server's list of keys has expired: it is no longer updated, or this device's clock is wrong.",
     },
+    # The clock. While it is not believed, the device neither speaks nor records.
+    "clock.signed": {
+        "vi": "chậm ít nhất {off} so với giờ do cơ quan y tế ký, thiết bị tạm ngừng phát và ghi: hãy chỉnh lại giờ",
+        "en": "at least {off} behind the time that the authority signed, nothing is spoken or recorded: set the clock",
+    },
+    "clock.server": {
+        "vi": "lệch {off} so với máy chủ, thiết bị tạm ngừng phát và ghi: hãy chỉnh lại giờ",
+        "en": "{off} off the server's, nothing is spoken or recorded: set the clock",
+    },
+    "clock.stepped": {
+        "vi": "vừa nhảy {off}, thiết bị tạm ngừng phát và ghi: hãy chỉnh lại giờ, hoặc để máy chủ xác nhận",
+        "en": "it jumped by {off}, nothing is spoken or recorded: set the clock, or let the server confirm it",
+    },
+    "clock.written": {
+        "vi": "chậm {off} so với lần ghi nhật ký cuối, thiết bị tạm ngừng phát và ghi: "
+        "hãy chỉnh lại giờ, hoặc kết nối mạng để máy chủ xác nhận",
+        "en": "{off} behind the diary's last entry, nothing is spoken or recorded: "
+        "set the clock, or let the server confirm it",
+    },
+    "clock.nobody": {
+        "vi": "chưa có gì xác nhận giờ, thiết bị chưa phát và ghi: hãy kết nối mạng",
+        "en": "nothing has confirmed it yet, nothing is spoken or recorded: connect to the network",
+    },
+    "span.minutes": {"vi": "{count} phút", "en": "{count} min"},
+    "span.hours": {"vi": "{count} giờ", "en": "{count} h"},
+    "span.days": {"vi": "{count} ngày", "en": "{count} days"},
     # Report.
     "report.what": {
         "vi": "Sẽ gửi đến {server}: mã của bạn và khóa ngẫu nhiên của {count} ngày: {days}.",
@@ -307,6 +333,14 @@ def say_day(language: Language, day: date) -> str:
     if language == "vi":
         return f"{day.day}/{day.month}/{day.year}"
     return f"{day.day} {_ENGLISH_MONTHS[day.month - 1]} {day.year}"
+
+
+def say_span(language: Language, seconds: float) -> str:
+    """Return how long a time is, in the unit that tells it best."""
+    for unit, unit_s in (("days", 86_400), ("hours", 3_600)):
+        if seconds >= 2 * unit_s:
+            return say(language, f"span.{unit}", count=round(seconds / unit_s))
+    return say(language, "span.minutes", count=round(seconds / 60))
 
 
 def say_rule(language: Language, rule: str) -> str:

@@ -2,7 +2,18 @@
 
 import asyncio
 import time
+from enum import IntEnum
 from typing import Protocol
+
+from forewarn_shell.timekeeping import has_agreeing_real_time_clock, is_disciplined
+
+
+class Keeper(IntEnum):
+    """Who keeps a machine's clock right, as far as the machine knows; the higher one is believed before the lower."""
+
+    NOBODY = 0
+    REAL_TIME_CLOCK = 1
+    TIME_SERVICE = 2
 
 
 class Clock(Protocol):
@@ -18,6 +29,10 @@ class Clock(Protocol):
 
     async def sleep_until(self, monotonic_s: float) -> None:
         """Return once `monotonic()` has reached `monotonic_s`; at once if it has."""
+        ...
+
+    def kept_by(self) -> Keeper:
+        """Return who keeps `utc()` right at this moment."""
         ...
 
 
@@ -38,3 +53,9 @@ class SystemClock:
         # There is no event to wait for: the deadline is a time, and the loop's own timers stop during suspend.
         while (left := monotonic_s - self.monotonic()) > 0:  # noqa: ASYNC110 - as said above
             await asyncio.sleep(min(left, 60.0))
+
+    def kept_by(self) -> Keeper:
+        """Ask the kernel whether a time service steers its clock; else, whether a real-time clock agrees with it."""
+        if is_disciplined():
+            return Keeper.TIME_SERVICE
+        return Keeper.REAL_TIME_CLOCK if has_agreeing_real_time_clock(self.utc()) else Keeper.NOBODY

@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, Final
 
+from forewarn_shell.clock import Keeper
 from forewarn_simulations.watched_tasks import WatchedTasks
 
 STALL_S: Final = 60.0
@@ -34,11 +35,14 @@ class VirtualClock:
     real work between calls of `run_for`. What others start, such as a web server's connections, is not watched: the
     task that waits for their answer is.
 
+    `keeper` is what `kept_by` answers: by default a simulated device has network time.
+
     Raises:
         ClockStalled: in every sleeper, when nothing has moved for `stall_s` real seconds.
     """
 
     def __init__(self, epoch_s: float = 0.0, *, stall_s: float = STALL_S) -> None:
+        self.keeper = Keeper.TIME_SERVICE
         self._epoch_s = epoch_s
         self._now_s = 0.0
         self._stall_s = stall_s
@@ -57,6 +61,10 @@ class VirtualClock:
     def monotonic(self) -> float:
         """Return the simulated seconds since the clock was made."""
         return self._now_s
+
+    def kept_by(self) -> Keeper:
+        """Return `keeper`."""
+        return self.keeper
 
     def jump(self, utc_delta_s: float) -> None:
         """Step the Unix time, as setting a machine's clock does; nobody wakes sooner or later for it."""
@@ -163,3 +171,7 @@ class ScaledClock:
         # The deadline is a time, so there is no event to wait for; an event loop may wake a moment too early.
         while (left_s := monotonic_s - self.monotonic()) > 0:  # noqa: ASYNC110 - as said above
             await asyncio.sleep(left_s / self._factor)
+
+    def kept_by(self) -> Keeper:
+        """Return that a time service does: whoever scales the time keeps it."""
+        return Keeper.TIME_SERVICE

@@ -84,7 +84,7 @@ async def test_the_counts_are_forgotten_with_their_day(
     server.put_export([confirmed(CASE)])
     await fetch(device)
     await judge(device)
-    clock.jump((KEPT_DAYS + 1) * DAY_S)
+    await clock.run_for((KEPT_DAYS + 1) * DAY_S)
     await forget(device)
     assert await device.database.read(anomalies.remembered, device.vault) == {}
     await judge(device)

@@ -142,7 +142,7 @@ async def test_an_expired_index_is_used_warned_of_and_does_not_count_as_up_to_da
 ) -> None:
     await meet(device, CASE, YESTERDAY_S, 30)
     server.put_export([confirmed(CASE)])
-    clock.jump(2 * DAY_S)
+    await clock.run_for(2 * DAY_S)
     outcome = await fetch(device)
     assert not outcome.complete
     assert "list of keys has expired" in " ".join(outcome.warnings)
@@ -448,11 +448,12 @@ async def test_matches_are_forgotten_with_their_day_and_a_forgotten_day_does_not
     await fetch(device)
     assert await stored_matches(device) == {CASE.key}
     found = await device.database.read(fetching.matches.remembered, device.vault)
-    clock.jump(timedelta(days=14).total_seconds())
+    await clock.run_for(timedelta(days=14).total_seconds())
     assert await forget(device)
     assert await stored_matches(device) == set()
     # A file that was being matched while its day was forgotten.
-    await device.database.write(fetching.matches.keep, device.vault, found, fetching.first_kept_day(device))
+    first_kept = await device.database.read(fetching.first_kept_day, device)
+    await device.database.write(fetching.matches.keep, device.vault, found, first_kept)
     assert await stored_matches(device) == set()
 
 

@@ -147,10 +147,10 @@ async def test_fourteen_days_and_today_are_kept(device: Device, clock: VirtualCl
     await forget(device)
     days = await device.diary.encounters_per_day(date(2025, 1, 1))
     assert list(days) == [TODAY - timedelta(days=days) for days in range(14, -1, -1)]
-    clock.jump(DAY_S / 2 - 1)  # one second before midnight
+    await clock.run_for(DAY_S / 2 - 1)  # one second before midnight
     await forget(device)
     assert len(await device.diary.encounters_per_day(date(2025, 1, 1))) == 15
-    clock.jump(1)
+    await clock.run_for(1)
     await forget(device)
     assert min(await device.diary.encounters_per_day(date(2025, 1, 1))) == TODAY - timedelta(days=13)
 
@@ -167,7 +167,7 @@ async def test_forgetting_is_overdue_while_another_program_reads_the_old_pages(
     await device.database.read(lambda c: c.execute("PRAGMA busy_timeout = 50").fetchone())
     assert not await forget(device)
     assert found(device.settings.data, secrets) == all_of(secrets)
-    clock.jump(13 * 3600)  # the day changes; what is overdue, and since when, does not
+    await clock.run_for(13 * 3600)  # the day changes; what is overdue, and since when, does not
     assert not await forget(device)
     told = await look(device)
     assert told.as_json()["forgetting_overdue_since"] == "2025-06-16T12:00:00Z"
@@ -218,9 +218,11 @@ async def test_with_nothing_to_forget_nothing_is_written(device: Device) -> None
 
 async def test_days_that_nobody_came_for_are_overdue_though_no_run_failed(device: Device, clock: VirtualClock) -> None:
     await live(device, range(-14, 1))
-    clock.jump(DAY_S / 2 + MAY_LAG_S)  # midnight, at which the oldest day is due, and the time a daemon may take
+    await clock.run_for(
+        DAY_S / 2 + MAY_LAG_S
+    )  # midnight, at which the oldest day is due, and the time a daemon may take
     assert (await look(device)).forgetting_overdue_since_s is None
-    clock.jump(1)
+    await clock.run_for(1)
     told = await look(device)
     assert told.forgetting_overdue_since_s == NOON_S + DAY_S / 2
     assert "start the daemon with 'run'" in told.as_text()
@@ -237,7 +239,7 @@ async def test_the_record_says_when_and_up_to_which_day_and_nothing_of_what_was_
     assert (await look(device)).as_json()["erasures"] == [
         {"day": "2025-06-16", "forgotten_before": "2025-06-02", "overwritten": "2025-06-16"}
     ]
-    clock.jump(DAY_S)
+    await clock.run_for(DAY_S)
     await forget(device)
     assert await device.database.read(erasures.recorded) == [
         Erasure(TODAY, FIRST_KEPT, TODAY),
@@ -265,7 +267,7 @@ async def test_the_record_is_itself_forgotten(device: Device, clock: VirtualCloc
     await live(device, range(-20, 1))
     await forget(device)
     for days in (RECORDED_DAYS - 1, 1):
-        clock.jump(days * DAY_S)
+        await clock.run_for(days * DAY_S)
         await device.diary.record(ScanWindow(clock.utc() - 20 * DAY_S, 300.0, {HEARD + bytes(4): [(0, -60)]}))
         await forget(device)
     assert [erasure.day for erasure in await device.database.read(erasures.recorded)] == [

@@ -104,7 +104,7 @@ async def test_a_withdrawn_key_stays_withdrawn_whoever_hands_out_its_first_word_
 ) -> None:
     await learn(device, server, [LIKELY])
     await learn(device, server, [], [REVOKED])
-    clock.jump(3600)
+    await clock.run_for(3600)
     assert await learn(device, server, [LIKELY]) == []
     # And a device that has lost its ledger and reads every file anew.
     await device.database.write(lambda connection: connection.execute("DELETE FROM finished_files").rowcount)
@@ -119,7 +119,7 @@ async def test_a_withdrawal_that_comes_before_the_key_itself_warns_nobody(
     """The older file was out of reach when the newer one was fetched."""
     first = server.put_export([LIKELY])
     hidden = server.files.pop(first)
-    clock.jump(3600)
+    await clock.run_for(3600)
     assert await learn(device, server, [confirmed(OTHER)], [REVOKED]) == []
     server.files[first] = hidden
     assert (await fetch(device)).files == 1
@@ -133,7 +133,7 @@ async def test_of_two_revisions_that_of_the_later_file_counts(
 ) -> None:
     """Another authority may revise a key twice; the files may come in any order."""
     first = server.put_export([SELF_REPORT], [LIKELY])
-    clock.jump(3600)
+    await clock.run_for(3600)
     server.put_export([], [REVOKED])
     hidden = server.files[first]
     if not in_order:
@@ -227,10 +227,10 @@ async def test_a_withdrawal_can_be_read_until_its_day_is_forgotten(
 ) -> None:
     await learn(device, server, [LIKELY])
     await learn(device, server, [], [REVOKED])
-    clock.jump(13 * DAY_S)
+    await clock.run_for(13 * DAY_S)
     await forget(device)
     assert await withdrawn_days(device) == [DAY]
-    clock.jump(DAY_S)
+    await clock.run_for(DAY_S)
     # The day's key goes first; from then on nobody brings the day back, whatever was judged a moment ago.
     await device.database.write(device.vault.forget_before, date(2025, 6, 17))
     assert await withdrawn_days(device) == []

@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import dataclass, field
 
+from forewarn_shell.clock import Keeper
+
 NOON = 1_622_462_400
 """2021-05-31 12:00 UTC."""
 
@@ -11,12 +13,22 @@ NOON = 1_622_462_400
 class HandClock:
     now_s: float = NOON
     sleepers: list[tuple[float, asyncio.Future[None]]] = field(default_factory=list)
+    keeper: Keeper = Keeper.TIME_SERVICE
+    stepped_s: float = 0.0
 
     def utc(self) -> float:
         return self.now_s
 
     def monotonic(self) -> float:
-        return self.now_s - NOON
+        return self.now_s - NOON - self.stepped_s
+
+    def kept_by(self) -> Keeper:
+        return self.keeper
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock, as an operator or a time service does; the monotonic one goes on."""
+        self.now_s += seconds
+        self.stepped_s += seconds
 
     async def sleep_until(self, monotonic_s: float) -> None:
         while self.monotonic() < monotonic_s:

@@ -20,8 +20,12 @@ STATEMENTS: Final = (
     "CREATE TABLE erasures (day INTEGER PRIMARY KEY, first_kept INTEGER NOT NULL, overwritten INTEGER) STRICT",
     # What the jobs last did, as JSON: nothing about anybody else.
     "CREATE TABLE status (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
-    # The newest version of each signed feed, and the pinned key that its trust began with. Public data.
-    "CREATE TABLE feeds (path TEXT PRIMARY KEY, sequence INT NOT NULL, root TEXT NOT NULL, body BLOB NOT NULL) STRICT",
+    # The newest version of each signed feed: its sequence, its issue (Unix seconds), and the pinned key that its trust
+    # began with. A lower sequence is refused, and this device's clock must not stand before the issue. Public data.
+    (
+        "CREATE TABLE feeds (path TEXT PRIMARY KEY, sequence INT NOT NULL, issued INT NOT NULL, root TEXT NOT NULL,"
+        " body BLOB NOT NULL) STRICT"
+    ),
     # Feed keys that a pinned one vouched for, and, without the key itself, those that were revoked (feed_keys.py).
     "CREATE TABLE feed_keys (key_hash TEXT PRIMARY KEY, public_key TEXT, root TEXT NOT NULL) STRICT",
     # The ledger: export files that are done, by SHA-256. A row is written together with the file's matches.

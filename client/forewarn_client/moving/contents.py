@@ -83,15 +83,15 @@ def write_contents(connection: sqlite3.Connection, device: Device, out: SealedWr
         status={name: value for name in _STATUS if isinstance(value := status.get(name), int | float)},
     )
     _put(out, _MANIFEST, 0, manifest.model_dump_json().encode())
-    for path, sequence, root, body in connection.execute("SELECT path, sequence, root, body FROM feeds"):
-        _put(out, _FEED, 0, json.dumps([path, sequence, root]).encode() + b"\n" + body)
+    for *head, body in connection.execute("SELECT path, sequence, issued, root, body FROM feeds"):
+        _put(out, _FEED, 0, json.dumps(head).encode() + b"\n" + body)
     for row in connection.execute("SELECT key_hash, public_key, root FROM feed_keys"):
         _put(out, _FEED_KEY, 0, json.dumps(row).encode())
     for (sha256,) in connection.execute("SELECT sha256 FROM finished_files"):
         _put(out, _FINISHED_FILE, 0, sha256.encode())
     damaged = 0
     for number, kind in SEALED_TABLES.items():
-        for day, entry in _unsealed(connection, device.vault, kind, first_kept_day(device)):
+        for day, entry in _unsealed(connection, device.vault, kind, first_kept_day(connection, device)):
             if entry is None:
                 damaged += 1
             else:
@@ -122,7 +122,7 @@ def read_contents(connection: sqlite3.Connection, device: Device, manifest: Mani
     """
     now_s = device.clock.utc()
     # A day that is over here stays forgotten, and nobody met anybody the day after tomorrow.
-    kept = range(day_number(first_kept_day(device)), day_number(day_at(now_s) + timedelta(days=2)))
+    kept = range(day_number(first_kept_day(connection, device)), day_number(day_at(now_s) + timedelta(days=2)))
     for number, day, content in _records(reader):
         try:
             if number in OPEN_TABLES:
@@ -166,9 +166,9 @@ def _keep_open(connection: sqlite3.Connection, number: int, content: bytes) -> N
         connection.execute("INSERT INTO feed_keys (key_hash, public_key, root) VALUES (?, ?, ?)", row)
         return
     head, _, body = content.partition(b"\n")
-    path, sequence, root = json.loads(head)
-    feed = (path, sequence, root, body)
-    connection.execute("INSERT INTO feeds (path, sequence, root, body) VALUES (?, ?, ?, ?)", feed)
+    path, sequence, issued, root = json.loads(head)
+    feed = (path, sequence, issued, root, body)
+    connection.execute("INSERT INTO feeds (path, sequence, issued, root, body) VALUES (?, ?, ?, ?, ?)", feed)
 
 
 def _keep_sealed(connection: sqlite3.Connection, vault: Vault, kind: SealedKind, day: int, content: bytes) -> None:
