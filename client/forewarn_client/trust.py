@@ -58,7 +58,8 @@ class Evidence:
     """All that is known at one moment; times are Unix seconds, None where there is no such witness.
 
     `written_as_well_kept_s` leaves out what was written by a clock that was kept less well than now: a real-time clock
-    that was ahead must not hold up the time service that has set it right.
+    that was ahead must not hold up the time service that has set it right. `server_decides`: the server's Date is more
+    than a stranger's word.
     """
 
     now_s: float
@@ -68,14 +69,7 @@ class Evidence:
     written_as_well_kept_s: float | None = None
     count: Count | None = None
     server_s: float | None = None
-    server_is_named: bool = False
-
-    @property
-    def server_decides(self) -> bool:
-        """Whether the server's Date is more than a stranger's word."""
-        if self.server_s is None:
-            return False
-        return self.server_is_named or (self.signed_s is not None and abs(self.server_s - self.signed_s) <= FRESH_S)
+    server_decides: bool = False
 
     @property
     def known_s(self) -> float | None:
@@ -182,15 +176,20 @@ class Trust:
         """Do the same inside a transaction that is already open."""
         signed_s, written = _signed_s(connection, self._settings.public_key), _written_s(connection)
         now_s, monotonic_s, keeper = self._clock.utc(), self._clock.monotonic(), self._clock.kept_by()
+        server_s = None if self._server is None else self._server.at(monotonic_s)
+        server_decides = self._server is not None and _is_proven(self._server, signed_s)
+        count = self._count(monotonic_s)
+        if count is not None and _is_refuted(count.should_be_s, signed_s, server_s if server_decides else None):
+            self._anchor = count = None  # the clock was wrong when the count began
         evidence = Evidence(
             now_s=now_s,
             keeper=keeper,
             signed_s=signed_s,
             written_s=max(written.values(), default=None),
             written_as_well_kept_s=max((time for by, time in written.items() if by >= keeper), default=None),
-            count=self._count(monotonic_s),
-            server_s=None if self._server is None else self._server.at(monotonic_s),
-            server_is_named=self._server is not None and self._server.is_named,
+            count=count,
+            server_s=server_s,
+            server_decides=server_decides,
         )
         verdict = weigh(evidence)
         if verdict.trusted:
@@ -221,6 +220,16 @@ class Trust:
         if self._anchor is None or keeper > self._anchor.keeper or keeper == _SERVER:
             self._anchor = _Anchor(evidence.now_s, monotonic_s, keeper, sure)
         self._anchor.sure = self._anchor.sure or sure
+
+
+def _is_refuted(counted_s: float, signed_s: float | None, proven_s: float | None) -> bool:
+    return (signed_s is not None and counted_s < signed_s - TOLERATED_S) or (
+        proven_s is not None and abs(counted_s - proven_s) > TOLERATED_S
+    )
+
+
+def _is_proven(told: ServerTime, signed_s: float | None) -> bool:
+    return told.is_named or (signed_s is not None and abs(told.utc_s - signed_s) <= FRESH_S)
 
 
 def _signed_s(connection: sqlite3.Connection, pinned: Sequence[str]) -> float | None:

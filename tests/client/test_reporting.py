@@ -213,7 +213,7 @@ async def test_a_process_that_dies_at_any_step_goes_on_where_it_was(
         (result,) = await asyncio.gather(task, return_exceptions=True)
         assert isinstance(result, asyncio.CancelledError)
         server.on_request = None
-    clock.jump(3600)
+    await clock.run_for(3600)
     async with phone(server, tmp_path, clock) as device:
         await device.keyring.next_identifier(Interval(NOON + 6))  # the daemon has spoken on meanwhile
         assert await report(device, CODE, consent=yes) is Outcome.SENT
@@ -240,7 +240,7 @@ async def test_a_later_code_sends_only_what_was_not_sent(
     device: Device, server: HonestServer, clock: VirtualClock
 ) -> None:
     await report(device, CODE, consent=yes)
-    clock.jump(DAY_S)
+    await clock.run_for(DAY_S)
     await device.keyring.next_identifier(Interval(NOON + 144))
     assert await report(device, LONG_CODE, consent=yes) is Outcome.SENT
     first, second = published(server)
@@ -460,7 +460,7 @@ async def test_without_a_server_nobody_is_asked_for_consent(
 
 async def test_a_report_is_forgotten_with_its_day(device: Device, clock: VirtualClock) -> None:
     await report(device, CODE, consent=yes)
-    clock.jump(15 * DAY_S)
+    await clock.run_for(15 * DAY_S)
     # A forgetting that was cut off after the day's key was destroyed counts already.
     await device.database.write(device.vault.forget_before, TODAY + timedelta(days=1))
     assert await device.database.read(report_state.load, device.vault) is None
