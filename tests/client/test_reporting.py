@@ -460,6 +460,7 @@ async def test_without_a_server_nobody_is_asked_for_consent(
 
 async def test_a_report_is_forgotten_with_its_day(device: Device, clock: VirtualClock) -> None:
     await report(device, CODE, consent=yes)
+    await device.trust.look()
     await clock.run_for(15 * DAY_S)
     # A forgetting that was cut off after the day's key was destroyed counts already.
     await device.database.write(device.vault.forget_before, TODAY + timedelta(days=1))
