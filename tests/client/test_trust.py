@@ -269,7 +269,7 @@ async def test_a_stranger_who_sets_the_time_service_back_gains_nothing_after_the
     async with phone(server, tmp_path, clock) as device:
         await fetch(device)
     clock.jump(-2 * DAY_S)
-    async with at_work(ClientSettings(data=tmp_path), clock) as scene:
+    async with at_work(ClientSettings(data=tmp_path, public_key=(server.public_key,)), clock) as scene:
         assert await scene.is_mute()
         clock.jump(2 * DAY_S)
         assert not await scene.is_mute()
