@@ -49,7 +49,10 @@ def rotate(data: Data, use: AUse, as_json: Json = False) -> None:
 
 @keys.command()
 def revoke(
-    data: Data, use: AUse, name: Annotated[str, typer.Argument(help="Which key, such as v1.")], as_json: Json = False
+    data: Data,
+    use: AUse,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which key, such as v1.")],
+    as_json: Json = False,
 ) -> None:
     """Revoke and destroy a key; if it was active, the announced one or a fresh one takes over at once."""
 
