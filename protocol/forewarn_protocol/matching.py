@@ -108,11 +108,19 @@ def match(
     rules = _Rules(tolerance_intervals, replay_guard_s, median_tx_dbm or {})
     counts = Counter[Anomaly]() if anomalies is None else anomalies
     found: dict[bytes, Match] = {}
+    walked: set[TemporaryExposureKey] = set()
     for key in keys:
+        earlier = found.get(key.tek.key)
+        if earlier is not None and key.tek in walked:
+            # A file of half a million copies of one key that was heard must not cost more than another.
+            found[key.tek.key] = Match(key, earlier.sightings)
+            continue
         kept: list[MatchedSighting] = []
         for interval, sightings in index.heard(key.tek):
             kept += _kept(key.tek, interval, sightings, rules, counts)
-        if (earlier := found.get(key.tek.key)) is not None:
+        if kept:
+            walked.add(key.tek)
+        if earlier is not None:
             kept += earlier.sightings
         if kept:
             # The same hearing can come from a duplicate of the key: it is the same object, and counts once.

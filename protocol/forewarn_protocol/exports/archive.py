@@ -20,6 +20,7 @@ _ZIP64_LOCATOR: Final = b"PK\x06\x07"
 _ZIP64_LOCATOR_BYTES: Final = 20
 _MAX_COMMENT_BYTES: Final = 65_535
 _MAX_DIRECTORY_BYTES: Final = 16 * 1024
+_LOCAL_HEADER_BYTES: Final = 30
 _ENCRYPTED: Final = 0x1
 # Below this size a high ratio costs nobody anything, and a file of three keys may well have one.
 _RATIO_MATTERS_BYTES: Final = 64 * 1024
@@ -67,8 +68,9 @@ def open_members(file: BinaryIO, limits: ExportLimits) -> Members:
         BadExport: no zip, no export.bin, a name that stands twice, an unknown compression, or larger than `limits`.
     """
     with damage_is_bad_export():
-        _check_outside(file, limits)
+        directory_at = _check_outside(file, limits)
         archive = zipfile.ZipFile(file)
+        _check_places(archive.infolist(), directory_at)
         found = _only_one_each(archive.infolist())
         if EXPORT_BIN not in found:
             raise BadExport("the zip holds no export.bin: it is no export file")
@@ -81,11 +83,12 @@ def open_members(file: BinaryIO, limits: ExportLimits) -> Members:
     return Members(lambda: archive.open(binary).read, signatures)
 
 
-def _check_outside(file: BinaryIO, limits: ExportLimits) -> None:
+def _check_outside(file: BinaryIO, limits: ExportLimits) -> int:
+    """Return where the directory begins, which nothing was read of yet."""
     size = file.seek(0, 2)
     if size > limits.compressed_bytes:
         raise BadExport(f"an export file has {size} bytes: at most {limits.compressed_bytes} are read")
-    file.seek(max(0, size - _MAX_COMMENT_BYTES - _END_RECORD_BYTES - _ZIP64_LOCATOR_BYTES))
+    tail_at = file.seek(max(0, size - _MAX_COMMENT_BYTES - _END_RECORD_BYTES - _ZIP64_LOCATOR_BYTES))
     # A device such as /dev/zero has size 0 and no end.
     tail = file.read(limits.compressed_bytes)
     # Where zipfile looks for it, so that both see the same directory.
@@ -99,6 +102,17 @@ def _check_outside(file: BinaryIO, limits: ExportLimits) -> None:
         raise BadExport(f"the zip lists over {MAX_MEMBERS} members: it is no export file")
     if end >= _ZIP64_LOCATOR_BYTES and tail.startswith(_ZIP64_LOCATOR, end - _ZIP64_LOCATOR_BYTES):
         raise BadExport("the zip is of the 64-bit form, which no export needs")
+    return tail_at + end - directory_bytes
+
+
+def _check_places(members: list[zipfile.ZipInfo], directory_at: int) -> None:
+    # A ratio means something only if the compressed size is true: no member may reach into the next one, or into the
+    # directory, so that all together are no larger than the file.
+    ordered = sorted(members, key=lambda member: member.header_offset)
+    ends = [*(member.header_offset for member in ordered[1:]), directory_at]
+    for member, end in zip(ordered, ends, strict=False):
+        if member.header_offset + _LOCAL_HEADER_BYTES + member.compress_size > end:
+            raise BadExport("members of the zip overlap, or are said to be larger than the file: fetch it again")
 
 
 def _only_one_each(members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]:
@@ -106,7 +120,7 @@ def _only_one_each(members: list[zipfile.ZipInfo]) -> dict[str, zipfile.ZipInfo]
     for member in members:
         # Two members of one name: which of them is signed depends on who reads.
         if member.filename in found and member.filename in {EXPORT_BIN, EXPORT_SIG}:
-            raise BadExport(f"the zip holds {member.filename} twice")
+            raise BadExport(f"the zip holds {member.filename} twice: fetch it again")
         found[member.filename] = member
     return found
 
@@ -117,4 +131,4 @@ def _check_member(member: zipfile.ZipInfo, limit_bytes: int, ratio: int) -> None
     if member.file_size > max(_RATIO_MATTERS_BYTES, ratio * member.compress_size):
         raise BadExport(f"{member.filename} inflates more than {ratio} times: it holds no random keys")
     if member.flag_bits & _ENCRYPTED or member.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        raise BadExport(f"{member.filename} is encrypted or of an unknown compression")
+        raise BadExport(f"{member.filename} is encrypted or of an unknown compression: fetch it again")

@@ -1,5 +1,6 @@
 """The outermost layer of a protobuf message, walked field by field in a stream that never is in memory whole."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
@@ -17,21 +18,26 @@ _MAX_FIELD_NUMBER: Final = 2**29 - 1
 _FIXED_BYTES: Final = {FIXED64: 8, FIXED32: 4}
 
 
-def walk(read: Callable[[int], bytes], wanted: Mapping[int, int]) -> Iterator[tuple[int, int | bytes]]:
+def walk(
+    read: Callable[[int], bytes], wanted: Mapping[int, int], most_fields: int
+) -> Iterator[tuple[int, int | bytes]]:
     """Yield (field number, value) of the fields in `wanted`, which maps a number to its wire type; skip all others.
 
     A varint or a fixed value is an int, a length-delimited one bytes. A field in another wire type than wanted is
     skipped like an unknown one, as protobuf does.
 
     Raises:
-        BadExport: a varint, a length or a value is cut off; a group; or a wanted value of over 4096 bytes.
+        BadExport: a varint, a length or a value is cut off; a group; a wanted value of over 4096 bytes; or more than
+            `most_fields`, wanted or not: each costs time, and two bytes are enough for one.
     """
     buffer, at = b"", 0
-    while True:
+    for count in itertools.count():
         if len(buffer) - at < _LOOK_AHEAD_BYTES:
             buffer, at = _refill(read, buffer, at, _LOOK_AHEAD_BYTES), 0
             if not buffer:
                 return
+        if count >= most_fields:
+            raise BadExport(f"an export holds over {most_fields} fields")
         tag, at = _varint(buffer, at)
         number, wire_type = tag >> 3, tag & 0b111
         if not 1 <= number <= _MAX_FIELD_NUMBER:
@@ -47,7 +53,7 @@ def walk(read: Callable[[int], bytes], wanted: Mapping[int, int]) -> Iterator[tu
             data, buffer, at = _take(read, buffer, at, size)
             yield number, data if wire_type == LENGTH_DELIMITED else int.from_bytes(data, "little")
         else:
-            buffer, at = _skip(read, buffer, at, size), 0
+            buffer, at = _skip(read, buffer, at, size)
 
 
 def _size(wire_type: int, buffer: bytes, at: int) -> tuple[int, int]:
@@ -78,13 +84,13 @@ def _take(read: Callable[[int], bytes], buffer: bytes, at: int, size: int) -> tu
     return data, buffer, at + size
 
 
-def _skip(read: Callable[[int], bytes], buffer: bytes, at: int, size: int) -> bytes:
+def _skip(read: Callable[[int], bytes], buffer: bytes, at: int, size: int) -> tuple[bytes, int]:
     left = size - (len(buffer) - at)
     if left <= 0:
-        return buffer[at + size :]
+        return buffer, at + size
     while chunk := read(_CHUNK_BYTES):
         if len(chunk) >= left:
-            return chunk[left:]
+            return chunk, left
         left -= len(chunk)
     raise BadExport("an export is cut off inside a field")
 

@@ -34,6 +34,8 @@ _WIRE_TYPES: Final = {
     _KEY: LENGTH_DELIMITED,
     _REVISED_KEY: LENGTH_DELIMITED,
 }
+# Beside two lists of keys: an honest file has about ten, of which ours may know the half.
+_MAX_OTHER_FIELDS: Final = 10_000
 _REPORT_TYPES: Final = frozenset(ReportType)
 _DEFAULT_LIMITS: Final = ExportLimits()
 
@@ -161,7 +163,7 @@ class ExportFile:
 
             if read(len(MAGIC)) != MAGIC:
                 raise BadExport("the file does not start like an export: give an export's zip or its export.bin")
-            yield from walk(read, wanted)
+            yield from walk(read, wanted, 2 * self._limits.keys + _MAX_OTHER_FIELDS)
 
 
 def _from_start(file: BinaryIO) -> Callable[[int], bytes]:
