@@ -65,8 +65,11 @@ def temporary_beside(path: Path) -> Path:
 
 def clear_left_overs(folder: Path) -> None:
     """Delete what writers that were killed left under `folder`; the caller sees to it that nobody writes there now."""
-    for path in folder.rglob(_LEFT_OVERS):
+    left_over = list(folder.rglob(_LEFT_OVERS))
+    for path in left_over:
         path.unlink(missing_ok=True)
+    for parent in {path.parent for path in left_over}:
+        sync_folder(parent)
 
 
 def make_folder(folder: Path, *, mode: int = 0o777) -> None:

@@ -133,11 +133,23 @@ async def test_the_same_jti_with_another_tekmac_is_refused(server: RunningServer
     assert await count(server, keys_table) == 3
 
 
-async def test_twenty_copies_at_once_publish_once(server: RunningServer) -> None:
+async def test_fifty_copies_at_once_publish_once(server: RunningServer) -> None:
     phone = Phone(server)
     body = await phone.request(phone.past_keys())
-    replies = await asyncio.gather(*(server.post("/v1/publish", body) for _ in range(20)))
-    assert [reply.status for reply in replies] == [200] * 20
-    assert sum(reply.json["insertedExposures"] for reply in replies) == 3
+    replies = await asyncio.gather(*(server.post("/v1/publish", body) for _ in range(50)))
+    assert [reply.status for reply in replies] == [200] * 50
+    assert sorted(reply.json["insertedExposures"] for reply in replies) == [0] * 49 + [3]
+    assert sorted(reply.json.get("warnings", []) for reply in replies) == [[]] + [["already published"]] * 49
     assert len({reply.json["revisionToken"] for reply in replies}) == 1
+    assert await count(server, keys_table) == 3
+
+
+async def test_of_fifty_bodies_under_one_certificate_one_is_published(server: RunningServer) -> None:
+    phone = Phone(server)
+    body = await phone.request(phone.past_keys())
+    replies = await asyncio.gather(
+        *(server.post("/v1/publish", {**body, "symptomOnsetInterval": NOW - 300 - i}) for i in range(50))
+    )
+    assert sorted(reply.status for reply in replies) == [200] + [400] * 49
+    assert {reply.json["code"] for reply in replies if reply.status == 400} == {"bad_request"}
     assert await count(server, keys_table) == 3

@@ -24,7 +24,7 @@ from forewarn_server.retention import erasures
 from forewarn_server.store.exposure_tables import batches, codes, keys, publishes, tokens
 from forewarn_server.store.registry_tables import audit, issued
 from forewarn_server.store.registry_tables import erasures as recorded
-from forewarn_shell.files import sync_folder
+from forewarn_shell.files import clear_left_overs, sync_folder
 
 CODE_AFTERLIFE_S: Final = 3 * DAY_S
 """How long an expired code stays, so that the authority can still ask whether it was used."""
@@ -105,17 +105,19 @@ async def forget(context: Context) -> Forgotten:
     """Delete what is due everywhere, record that, then overwrite it on disk."""
     settings, now_s = context.settings, context.now_s()
     async with publishing_turn(settings.data):
+        # Whoever writes public files holds the turn: half a file, keys and all, is of somebody who was killed.
+        await asyncio.to_thread(clear_left_overs, settings.public)
         async with context.exposure.writing() as connection:
             rows = await _delete_rows(connection, exposure_rules(settings, now_s))
         async with context.registry.writing() as connection:
             rows |= await _delete_rows(connection, registry_rules(settings, now_s))
         folder = exports_folder(settings)
         named = {batch.name for batch in await batch_store.all_batches(context.exposure)}
-        unnamed, left_over = await asyncio.to_thread(_unnamed, folder, named)
+        unnamed = await asyncio.to_thread(_unnamed, folder, named)
         # Files without rows tell that an earlier run may have stopped before it signed.
         if rows[batches.name] or unnamed:
             await publish_index(context)
-        await asyncio.to_thread(_delete_files, folder, unnamed + left_over)
+        await asyncio.to_thread(_delete_files, folder, unnamed)
         async with context.registry.writing() as connection:
             await erasures.record(connection, now_s // DAY_S, {**rows, "files": len(unnamed)})
     overwritten = [await database.overwrite_deleted() for database in (context.exposure, context.registry)]
@@ -129,10 +131,8 @@ async def _delete_rows(connection: AsyncConnection, rules: tuple[Due, ...]) -> d
     return {rule.table.name: (await connection.execute(delete(rule.table).where(rule.rows))).rowcount for rule in rules}
 
 
-def _unnamed(folder: Path, named: set[str]) -> tuple[list[Path], list[Path]]:
-    # Whoever writes here holds the turn: a hidden file is what a crash left half-written, keys and all.
-    left_over = list(folder.glob(".*"))
-    return [path for path in folder.glob("*.zip") if path.name not in named and path not in left_over], left_over
+def _unnamed(folder: Path, named: set[str]) -> list[Path]:
+    return [path for path in folder.glob("*.zip") if path.name not in named]
 
 
 def _delete_files(folder: Path, paths: list[Path]) -> None:

@@ -160,7 +160,8 @@ def _live(  # noqa: PLR0917 - what multiprocessing passes on
     settings: dict[str, Any],
 ) -> None:
     os.setsid()
-    trace = Trace(data, log, plan)
+    # The folder above, too: that a data folder is there is a promise of its own.
+    trace = Trace(data.parent, log, plan)
     lock = threading.Lock()
 
     def say(name: str, value: Any = True) -> None:  # noqa: FBT002 - that it is said may be all

@@ -29,6 +29,7 @@ from tests.system.crashes.unprotected import switch_off
 
 def serve(life: Life) -> None:
     """Serve; tell the trace when an answer is about to leave, and the parent when a day's forgetting is done."""
+    switch_off(life)
     add_headers = forewarn_server.app._add_headers
 
     async def answering(request: web.Request, response: web.StreamResponse) -> None:
@@ -44,7 +45,6 @@ def serve(life: Life) -> None:
 
     forewarn_server.app._add_headers = answering
     retention.forget = forgetting
-    switch_off(life)
     settings = ServerSettings.load(life.data, port=0)
     clock = ScaledClock(life.epoch_s, life.factor)
     run_server(settings, clock, lambda line: life.say("ready", line.removeprefix("ready ")))
@@ -65,6 +65,7 @@ class WitnessedAir(Air):
 
 def carry(life: Life) -> None:
     """Run a phone among its neighbours, and remember what it has recorded, spoken and told."""
+    switch_off(life)
     clock = ScaledClock(life.epoch_s, life.factor)
     record, judge = Diary.record, daemon_module.judge
 
@@ -80,9 +81,8 @@ def carry(life: Life) -> None:
         life.say("judged", len(told))
         return told
 
-    Diary.record = recording  # type: ignore[method-assign]
-    daemon_module.judge = judging  # type: ignore[attr-defined]
-    switch_off(life)
+    Diary.record = recording
+    daemon_module.judge = judging
     air = WitnessedAir(clock, SideBySide())
     air.life = life
     neighbours = life.settings.pop("neighbours")

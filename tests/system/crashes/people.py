@@ -12,6 +12,7 @@ from typing import Any
 import jwt
 from aiohttp import ClientSession, ClientTimeout
 
+from tests.server.publish_routes import INVALID_CERTIFICATE
 from tests.server.reporting_phone import HMAC_KEY, b64, day_key, tekmac_of
 
 STEPS = ("verify", "certificate", "publish")
@@ -116,8 +117,13 @@ class Person:
         demand(self.revision_token in {"", reply.json["revisionToken"]}, "a repeat got another revision token")
         self.revision_token = reply.json["revisionToken"]
 
-    async def try_what_must_fail(self, api: Api) -> None:
-        """Send what must be refused of somebody who has published: other body, other keys, other nonce."""
+    async def try_what_must_fail(self, api: Api, forged: dict[str, Any]) -> None:
+        """Send what must be refused of somebody who has published: other body, other keys, other nonce.
+
+        `forged` is a publish of other keys under the same jti.
+        """
+        other_tekmac = await api.post("/v1/publish", forged)
+        demand(other_tekmac.word == INVALID_CERTIFICATE, f"a jti publishes other keys, too: {other_tekmac.word}")
         other_body = await api.post("/v1/publish", self.body(symptomOnsetInterval=self.keys[0]["rollingStartNumber"]))
         demand(other_body.word == "bad_request", f"another body under one certificate: {other_body.word}")
         other_keys = tekmac_of([day_key(self.keys[0]["rollingStartNumber"])])

@@ -7,15 +7,18 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from aiohttp import ClientError, ClientSession
 
 from forewarn_protocol.verification import TOKEN_S
 from forewarn_server.accounts.api_keys import Role, add
 from forewarn_server.config import SETTINGS_FILE, ServerSettings
-from forewarn_server.context import open_context
+from forewarn_server.context import Context, open_context
 from forewarn_server.setting_up import initialise
 from tests.server.hand_clock import NOON, HandClock
+from tests.server.publish_routes import certified
+from tests.server.reporting_phone import day_key
 from tests.system.crashes import entries
 from tests.system.crashes.children import Child
 from tests.system.crashes.people import STEPS, Api, Person, demand
@@ -52,6 +55,8 @@ class ServerWorld:
         self.people: list[Person] = []
         self.deaths: Counter[str] = Counter()
         self.child: Child | None = None
+        self.clock = HandClock()
+        self.context: Context
         self.now_s = float(NOON)
         self._folder = folder
         self._session = session
@@ -71,8 +76,8 @@ class ServerWorld:
     async def open(cls, folder: Path, seed: int) -> AsyncIterator["ServerWorld"]:
         async with ClientSession() as session:
             world = cls(folder, seed, session)
-            async with open_context(ServerSettings.load(world.data), HandClock()) as context:
-                _, world._issuer_key = await add(context, "ward 3", Role.ISSUER)
+            async with open_context(ServerSettings.load(world.data), world.clock) as world.context:
+                _, world._issuer_key = await add(world.context, "ward 3", Role.ISSUER)
             try:
                 yield world
             finally:
@@ -126,8 +131,14 @@ class ServerWorld:
         await asyncio.gather(*(person.take(api, *STEPS, "publish") for person in missing))
         await asyncio.gather(
             *(person.take(api, "certificate", "publish") for person in again),
-            *(person.try_what_must_fail(api) for person in missing),
+            *(person.try_what_must_fail(api, self.forged(person)) for person in missing),
         )
+
+    def forged(self, person: Person) -> dict[str, Any]:
+        """Return a publish of other keys with a certificate of the same jti, as only the server itself can make one."""
+        self.clock.now_s = self.now_s
+        today = int(self.now_s // DAY_S) * 144
+        return certified(self, [day_key(today - 144)], person.jti)
 
     async def finish(self) -> None:
         """Let enough time and seals pass, and demand every acknowledged key in exactly one export."""
@@ -168,7 +179,7 @@ class ServerWorld:
             await self.child.arm(plan_of(self.random, 2 * steps))
         async with asyncio.TaskGroup() as group:
             for person in others:
-                group.create_task(_unless_it_dies(person, api, step))
+                group.create_task(unless_it_dies(person, api, step))
             if from_outside:
                 group.create_task(self._kill_after(self.random.uniform(0, took_s)))
 
@@ -206,7 +217,7 @@ class ServerWorld:
         await self.child.arm(plan_of(self.random, self._steps["seal"]))
         async with asyncio.TaskGroup() as group:
             for person in people:
-                group.create_task(_unless_it_dies(person, api, "publish"))
+                group.create_task(unless_it_dies(person, api, "publish"))
         await self.child.dead(HOUR_COMES_S)
         self.now_s += (time.monotonic() - self.child.born_s) * HOURLY_FACTOR
 
@@ -225,6 +236,7 @@ class ServerWorld:
             self._steps["forget"] = len(kinds) - at
 
 
-async def _unless_it_dies(person: Person, api: Api, step: str) -> None:
+async def unless_it_dies(person: Person, api: Api, step: str) -> None:
+    """Send a request to a server that may be killed meanwhile."""
     with suppress(ClientError, TimeoutError, ValueError):  # no whole answer: nothing is acknowledged
         await person.take(api, step)

@@ -6,6 +6,7 @@ an identifier that is about to leave. An event is told before it happens, so a k
 and killing at each n meets every state that the process can leave behind.
 """
 
+import itertools
 import json
 import os
 import re
@@ -70,6 +71,7 @@ class Trace:
         self._begun = False
         self._lock = threading.RLock()
         self._last: tuple[int, str] | None = None
+        self._numbers = itertools.count(1)
         self._sync, self._connect = os.fsync, sqlite3.connect
         self.count = 0
 
@@ -78,7 +80,7 @@ class Trace:
         sys.addaudithook(self._audit)
         # Steps that raise no audit event, or one that comes before the connection can be asked anything.
         os.fsync = self._fsync
-        sqlite3.connect = sqlite3.dbapi2.connect = self._connected  # type: ignore[assignment]
+        sqlite3.connect = sqlite3.dbapi2.connect = self._connected
 
     def arm(self, plan: Plan | None) -> None:
         """Count anew, and kill as planned from now on."""
@@ -149,7 +151,7 @@ class Trace:
 
     def _connected(self, *arguments: Any, **named: Any) -> sqlite3.Connection:
         connection = self._connect(*arguments, **named)
-        connection.set_trace_callback(self._statements_of(id(connection)))
+        connection.set_trace_callback(self._statements_of(next(self._numbers)))
         return connection
 
     def _statements_of(self, connection: int) -> Callable[[str], None]:
