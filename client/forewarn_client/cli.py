@@ -10,6 +10,7 @@ import typer
 from forewarn_client import offline, report_command
 from forewarn_client.config import ClientSettings
 from forewarn_client.erasing import erase as erase_data
+from forewarn_client.export_command import keys
 from forewarn_client.moving.cli import move
 from forewarn_client.running import read_status, run_daemon
 from forewarn_protocol.errors import BadInput
@@ -88,6 +89,7 @@ def erase(context: typer.Context, yes: Annotated[bool, typer.Option("--yes", hel
 
 
 app.command("report")(report_command.report)
+app.add_typer(keys, name="keys")
 app.add_typer(move, name="move")
 app.command("match")(offline.match)
 app.command("derive")(offline.derive)

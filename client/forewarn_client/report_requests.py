@@ -26,25 +26,22 @@ VERIFY_BYTES: Final = 2048
 CERTIFICATE_BYTES: Final = 4096
 PUBLISH_BYTES: Final = 8192
 
+_ACCEPTED: Final = (TestType.CONFIRMED, TestType.LIKELY, TestType.USER_REPORT)
 # What a server calls its error is printed, so it may be a word of the protocol and nothing else.
 _ERROR_CODE: Final = re.compile(r"[a-z_]{1,64}")
 
 Message = TypeVar("Message", bound=WireModel)
 
 
-async def verify(
-    connection: Connection, language: Language, code: str, nonce: bytes, accept: tuple[TestType, ...]
-) -> VerifyAnswer:
+async def verify(connection: Connection, language: Language, code: str, nonce: bytes) -> VerifyAnswer:
     """Exchange a code for a token; with the same nonce, for the same token again.
 
-    A code that stands for none of `accept` is not used up.
-
     Raises:
-        Refused: wrong, expired or used code, one that is not accepted; quota.
+        Refused: wrong, expired or used code; quota.
         Missing: the server cannot be reached or fails; the code may have been taken, the nonce gets it back.
     """
-    request = VerifyRequest(code=code, accept=accept, nonce=nonce)
-    answer = await connection.post("/api/verify", request.encode_padded(VERIFY_BYTES, _fill))
+    request = VerifyRequest(code=code, accept=_ACCEPTED, nonce=nonce)
+    answer = await connection.post("/api/verify", request.encode_padded(VERIFY_BYTES, fill))
     return _read(VerifyAnswer, answer, language)
 
 
@@ -56,7 +53,7 @@ async def certify(connection: Connection, language: Language, token: str, keys_h
         Missing: the server cannot be reached or fails.
     """
     request = CertificateRequest(token=token, ekeyhmac=keys_hmac)
-    answer = await connection.post("/api/certificate", request.encode_padded(CERTIFICATE_BYTES, _fill))
+    answer = await connection.post("/api/certificate", request.encode_padded(CERTIFICATE_BYTES, fill))
     return _read(CertificateAnswer, answer, language).certificate
 
 
@@ -67,7 +64,7 @@ async def publish(connection: Connection, language: Language, request: PublishRe
         Refused: the server does not take the keys.
         Missing: the server cannot be reached or fails; the keys may have arrived all the same.
     """
-    answer = await connection.post("/v1/publish", request.encode_padded(PUBLISH_BYTES, _fill))
+    answer = await connection.post("/v1/publish", request.encode_padded(PUBLISH_BYTES, fill))
     return _read(PublishAnswer, answer, language)
 
 
@@ -90,5 +87,6 @@ def _error_code(answer: Answer) -> str:
     return "quota_exceeded" if answer.status == HTTPStatus.TOO_MANY_REQUESTS else f"HTTP {answer.status}"
 
 
-def _fill(characters: int) -> str:
+def fill(characters: int) -> str:
+    """Return so many random characters of padding."""
     return secrets.token_urlsafe(characters)[:characters]

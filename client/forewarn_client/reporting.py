@@ -1,16 +1,12 @@
 """Report: a person who tested positive gives this device's keys away, once, with a code of the health authority.
 
-A later code may change what was sent: a suspicion is confirmed, together with the days since, or taken back. Only the
-server knows which of it a code stands for, so then the person is asked twice: for the code, and for what it says.
-
-Code → token → keys chosen → certificate → published. What a step needs is durable before its request leaves, and every
-request may be sent again: the same nonce gets the same token, the same HMAC the same certificate, the same body the
-same answer. So a crash or a lost answer costs neither the code nor a second publish.
+Code → token → keys chosen → certificate → published; or, for the authority to pass on, sealed into a file. What a step
+needs is durable before its request leaves, and every request may be sent again: the same nonce gets the same token, the
+same HMAC the same certificate, the same body the same answer. So a crash or a lost answer costs neither the code nor a
+second publish.
 """
 
-import re
-import sqlite3
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from datetime import date
 from enum import StrEnum
 from typing import Final
@@ -20,22 +16,21 @@ from forewarn_client.connection import Connection, NoAnswer, connect
 from forewarn_client.device import Device
 from forewarn_client.offering import Offer, Wish
 from forewarn_client.pinned_feeds import CONFIGURATION, refresh, remembered
-from forewarn_client.report_requests import certify, publish, verify
+from forewarn_client.report_errand import Errand, as_issued
+from forewarn_client.report_requests import certify, fill, publish
 from forewarn_client.report_state import ReportState
-from forewarn_client.revising import POSITIVE
-from forewarn_client.selection import Selection
 from forewarn_client.translations import say
-from forewarn_protocol.advice import Language
-from forewarn_protocol.errors import BadInput, Missing, Refused
+from forewarn_protocol.configuration import DeviceConfiguration
+from forewarn_protocol.errors import Missing
 from forewarn_protocol.intervals import day_of, first_interval, interval_at
 from forewarn_protocol.publishing import PublishedKey, PublishRequest
-from forewarn_protocol.verification import LONG_CODE_CHARACTERS, SHORT_CODE_DIGITS, TestType, tekmac
+from forewarn_protocol.sealed_uploads import SealedUpload
+from forewarn_protocol.verification import tekmac
 
-_CODE: Final = re.compile(rf"[0-9]{{{SHORT_CODE_DIGITS}}}|[0-9a-z]{{{LONG_CODE_CHARACTERS}}}", re.ASCII)
 _PARTIAL_FAILURE: Final = "partial_failure"
-_NOT_ACCEPTED: Final = "unsupported_test_type"
 
 Consent = Callable[[Offer], bool]
+_LastStep = Callable[[Errand, Connection], Awaitable["Outcome"]]
 
 
 class Outcome(StrEnum):
@@ -43,9 +38,9 @@ class Outcome(StrEnum):
 
     SENT = "sent"
     PARTLY = "partly"
+    SEALED = "sealed"
     ALREADY = "already"
     DECLINED = "declined"
-    WITHDRAWN = "withdrawn"
 
 
 async def report(
@@ -53,99 +48,96 @@ async def report(
 ) -> Outcome:
     """Publish this device's keys with a code; the same call again goes on where the last one stopped.
 
-    `consent` is asked before anything leaves the device, and once more if what is sent turns out to be more than what
-    it agreed to: by the authority's date of the first symptoms, or by what the code stands for. Days are UTC.
+    `consent` is asked before anything leaves the device, and once more if the authority's date of the first symptoms
+    adds days. Days are UTC.
 
     Raises:
         BadInput: code, onset or a dropped day is impossible, or no key is left to send.
         Refused: the server says no; the sentence tells the person what to do.
         Missing: no server is set, or it gives no answer; nothing is lost.
     """
+    return await _report(device, code, Wish(onset, frozenset(drop_days)), consent, _publish)
+
+
+async def hand_over(
+    device: Device,
+    code: str,
+    keep: Callable[[bytes], None],
+    *,
+    onset: date | None = None,
+    drop_days: Collection[date] = (),
+    consent: Consent,
+) -> Outcome:
+    """Seal this device's keys to the server instead of sending them; `keep` gets the bytes and makes them durable.
+
+    Whether they are ever published this device cannot know: the same code still reports them online, and the server
+    takes both for one. The same errors as `report`; Missing also where the server takes no sealed uploads.
+    """
+
+    async def seal(errand: Errand, connection: Connection) -> Outcome:
+        # A key that was changed since the last fetch would make a file that nobody opens.
+        configuration = (await refresh(device, connection, CONFIGURATION)).feed
+        key = configuration.sealing_key()
+        if key is None:
+            raise Missing(say(errand.language, "report.no_uploads"))
+        state, keys = await errand.chosen()
+        if state.done:
+            return Outcome.ALREADY
+        request = _request(configuration, state, keys, "none yet")
+        upload = SealedUpload.of(int(device.clock.utc()), state.token or "", request)
+        keep(upload.seal(key, device.settings.region, fill))
+        await device.database.write(report_state.advance, device.vault, errand.code, handed_over=True)
+        return Outcome.SEALED
+
+    return await _report(device, code, Wish(onset, frozenset(drop_days)), consent, seal)
+
+
+async def _report(device: Device, code: str, wish: Wish, consent: Consent, last_step: _LastStep) -> Outcome:
     now = interval_at(device.clock.utc())
-    wish = Wish(onset, frozenset(drop_days)).checked(day_of(now), device.settings.language)
-    choice = Selection(device, _as_issued(code, device.settings.language), wish, now)
-    last = await device.database.read(report_state.load, device.vault, device.settings.region)
-    if last is not None and last.code == choice.code and last.done:
+    language = device.settings.language
+    errand = Errand(device, as_issued(code, language), wish.checked(day_of(now), language), now)
+    last = await device.database.read(report_state.load, device.vault)
+    if last is not None and last.code == errand.code and last.done:
         return Outcome.ALREADY
     async with connect(device.settings.server, device.clock) as connection:
-        offer = await device.database.read(choice.offer, last)
-        choice.demand_possible(offer, last)
+        offer = await device.database.read(errand.offer, last)
+        errand.demand_possible(offer, last)
         if not consent(offer):
             return Outcome.DECLINED
-        state = await device.database.write(
-            report_state.begin, device.vault, device.settings.region, choice.code, day_of(now)
-        )
+        state = await device.database.write(report_state.begin, device.vault, errand.code, day_of(now))
         try:
-            state = await _verified(choice, connection, state)
+            state = await errand.verified(connection, state)
             if state.done:  # by another command on this device, meanwhile
                 return Outcome.ALREADY
-            agreed, offer = offer, await device.database.read(choice.offer, state)
-            if state.spans is not None:
-                choice.demand_possible(offer, state)
-            if not agreed.covers(offer) and not consent(offer):
+            agreed, offer = offer.days, await device.database.read(errand.offer, state)
+            if not set(agreed).issuperset(offer.days) and not consent(offer):
                 return Outcome.DECLINED
-            return await _publish(choice, connection)
+            return await last_step(errand, connection)
         except NoAnswer as error:
-            raise Missing(say(device.settings.language, "report.resume")) from error
+            raise Missing(say(language, "report.resume")) from error
 
 
-async def _verified(choice: Selection, connection: Connection, state: ReportState) -> ReportState:
-    if state.token is not None:
-        return state
-    accept = await choice.device.database.read(choice.acceptable, state)
-    try:
-        answer = await verify(connection, choice.language, choice.code, state.nonce, accept)
-    except Refused as error:
-        if error.code != _NOT_ACCEPTED:
-            raise
-        sentence = "report.no_withdrawal" if set(POSITIVE) <= set(accept) else "report.no_change"
-        raise Refused(say(choice.language, sentence), error.code) from None
-    return await choice.device.database.write(
-        report_state.advance,
-        choice.device.vault,
-        choice.code,
-        token=answer.token,
-        finding=answer.testtype,
-        symptom_date=answer.symptom_date,
-    )
-
-
-async def _publish(choice: Selection, connection: Connection) -> Outcome:
-    device = choice.device
+async def _publish(errand: Errand, connection: Connection) -> Outcome:
+    device = errand.device
     configuration = await remembered(device, CONFIGURATION)
     if configuration is None:
         configuration = (await refresh(device, connection, CONFIGURATION)).feed
-    state, teks = await device.database.write(choice.choose)
+    state, keys = await errand.chosen()
     if state.done:
         return Outcome.ALREADY
-    # In the order of their bytes: the order in which they were spoken is nobody's business.
-    keys = tuple(PublishedKey.of(tek) for tek in sorted(teks, key=lambda tek: tek.key))
-    certificate = await certify(connection, choice.language, state.token or "", tekmac(keys, state.hmac_key))
-    request = PublishRequest(
+    certificate = await certify(connection, errand.language, state.token or "", tekmac(keys, state.hmac_key))
+    answer = await publish(connection, errand.language, _request(configuration, state, keys, certificate))
+    await device.database.write(report_state.finish, device.vault, errand.code, answer.revision_token)
+    return Outcome.PARTLY if answer.code == _PARTIAL_FAILURE else Outcome.SENT
+
+
+def _request(
+    configuration: DeviceConfiguration, state: ReportState, keys: tuple[PublishedKey, ...], certificate: str
+) -> PublishRequest:
+    return PublishRequest(
         keys=keys,
         health_authority_id=configuration.health_authority_id,
         verification_payload=certificate,
         hmac_key=state.hmac_key,
         symptom_onset_interval=None if state.onset is None else first_interval(state.onset),
-        revision_token=state.revision_token,
     )
-    answer = await publish(connection, choice.language, request)
-    await device.database.write(_finish, choice, answer.revision_token)
-    if state.finding is TestType.NEGATIVE:
-        return Outcome.WITHDRAWN  # a key that the server did not take was forgotten there: it warns nobody
-    return Outcome.PARTLY if answer.code == _PARTIAL_FAILURE else Outcome.SENT
-
-
-def _finish(connection: sqlite3.Connection, choice: Selection, revision_token: str) -> None:
-    state = report_state.advance(connection, choice.device.vault, choice.code)
-    if state.spans is not None and state.finding is not None:
-        choice.device.keyring.mark_sent_within(connection, state.spans, state.finding)
-    report_state.finish(connection, choice.device.vault, choice.code, revision_token)
-
-
-def _as_issued(code: str, language: Language) -> str:
-    # Codes are read out and typed in groups.
-    text = "".join(code.split()).replace("-", "").lower()
-    if not _CODE.fullmatch(text):
-        raise BadInput(say(language, "report.bad_code"))
-    return text

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Final
 
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from pydantic import AfterValidator, Field
 
 from forewarn_protocol.errors import BadFeed, BadInput
@@ -12,6 +13,7 @@ from forewarn_protocol.feeds import Feed, FeedPart, Region
 from forewarn_protocol.intervals import TOLERANCE_INTERVALS
 from forewarn_protocol.metadata import Confidence
 from forewarn_protocol.risk import RiskConfiguration
+from forewarn_protocol.sealed_uploads import upload_key_from_base64
 from forewarn_protocol.wire import parse_json
 
 MAX_CONFIGURATION_BYTES: Final = 256 * 1024
@@ -27,6 +29,14 @@ def _readable_key(text: str) -> str:
 
 
 PublicKeyText = Annotated[str, Field(max_length=1024), AfterValidator(_readable_key)]
+
+
+def _readable_upload_key(text: str) -> str:
+    try:
+        upload_key_from_base64(text)
+    except BadInput as error:
+        raise ValueError(error.message) from None
+    return text
 
 
 class ExportKey(FeedPart):
@@ -74,6 +84,12 @@ class DeviceConfiguration(Feed):
     minimum_distinct_rpis: Annotated[int, Field(ge=1, le=20)] = 1
     median_tx_dbm: MedianTransmitPower = MedianTransmitPower()
     risk: RiskConfiguration = Field(default_factory=RiskConfiguration)
+    # The key of the anonymous zone that a report is sealed to where others carry it; absent: it takes none.
+    upload_key: Annotated[str, Field(max_length=1024), AfterValidator(_readable_upload_key)] | None = None
+
+    def sealing_key(self) -> X25519PublicKey | None:
+        """Return the key that uploads are sealed to; None where the authority takes none."""
+        return None if self.upload_key is None else upload_key_from_base64(self.upload_key)
 
     def public_keys(self) -> tuple[EllipticCurvePublicKey, ...]:
         """Return the keys that an export may be signed with."""

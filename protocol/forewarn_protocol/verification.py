@@ -53,6 +53,10 @@ VERIFICATION_ERRORS: Final[dict[str, ErrorCode]] = {
     "hmac_invalid": ErrorCode(400, "ekeyhmac must be the base64 of 32 bytes"),
     "quota_exceeded": ErrorCode(429, "the quota is used up: try again later"),
     "uuid_already_exists": ErrorCode(409, "a code with this uuid was issued before: ask for its status"),
+    # Of sealed uploads. None says anything about the keys: whoever passes a file on must not learn it from its refusal.
+    "upload_invalid": ErrorCode(400, "this is no sealed upload for this server, or not whole: have it made anew"),
+    "upload_expired": ErrorCode(400, "the sealed upload is over 24 hours old: have it made anew"),
+    "upload_refused": ErrorCode(400, "what the sealed upload holds cannot be published: have it made anew"),
     # These three are not of the verification protocol: every API needs them.
     "bad_request": ErrorCode(400, "the request is malformed"),
     "unauthorized": ErrorCode(401, "the X-API-Key header is missing, unknown or of another role"),

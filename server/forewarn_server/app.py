@@ -23,6 +23,7 @@ from forewarn_server.publish.routes import add_routes as add_publish
 from forewarn_server.retention.jobs import add_jobs as add_retention
 from forewarn_server.routing import ROUTES
 from forewarn_server.serving import telling
+from forewarn_server.uploads.routes import add_routes as add_uploads
 from forewarn_shell.clock import Clock
 
 # Each registers its routes with `routing.add` and its background work with `app[JOBS].append`.
@@ -31,6 +32,7 @@ _FEATURES: Final = (
     add_keys,
     add_codes,
     add_publish,
+    add_uploads,
     add_exports,
     add_configuration,
     add_advice,

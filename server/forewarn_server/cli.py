@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from forewarn_protocol.errors import BadInput, Refused
+from forewarn_protocol.sealed_uploads import SEALED_BYTES, UploadAnswer
 from forewarn_protocol.verification import IssueAnswer, IssueRequest, TestType
 from forewarn_server import setting_up
 from forewarn_server.accounts import api_keys
@@ -24,7 +25,9 @@ from forewarn_server.retention.erasures import recorded
 from forewarn_server.retention.forgetting import forget
 from forewarn_server.serving import serve
 from forewarn_server.store.schema import SCHEMAS
+from forewarn_server.uploads.passing import pass_on
 from forewarn_shell.clock import SystemClock
+from forewarn_shell.files import read_bounded
 
 app = typer.Typer(
     help="Forewarn's server: codes, publish, exports, feeds.",
@@ -123,6 +126,25 @@ def issue_code(
         typer.echo(f"code       {answer.code}  until {answer.expires_at}")
         typer.echo(f"long code  {answer.long_code}  until {answer.long_expires_at}")
         typer.echo(f"uuid       {answer.uuid}")
+
+
+@app.command()
+def upload(
+    data: Data,
+    file: Annotated[Path, typer.Argument(help="A file of `forewarn-client keys export`.", metavar="FILE")],
+    as_json: Json = False,
+) -> None:
+    """Pass on an F0's sealed keys; the file is neither shown nor changed."""
+    sealed = read_bounded(file, SEALED_BYTES)
+
+    async def act(context: Context) -> UploadAnswer:
+        return await pass_on(context, api_keys.COMMAND_LINE, sealed)
+
+    answer = in_context(data, act)
+    if as_json:
+        typer.echo(answer.model_dump_json(by_alias=True, exclude={"padding"}))
+    else:
+        typer.echo("already published, nothing was added" if answer.already_published else "published")
 
 
 @app.command("seal-now")

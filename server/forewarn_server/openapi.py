@@ -65,6 +65,8 @@ def _operation(route: Route) -> dict[str, Any]:
         operation["security"] = [{"apiKey": []}]
     if route.request:
         operation["requestBody"] = {"required": True, "content": _content(route.request)}
+    elif route.takes:
+        operation["requestBody"] = {"required": True, "content": {route.takes: {}}}
     operation["responses"] = _responses(route)
     return operation
 
@@ -85,7 +87,7 @@ def _refusals(route: Route) -> dict[int, list[str]]:
     table = PUBLISH_ERRORS if route.style is Style.PUBLISH else {c: e.status for c, e in VERIFICATION_ERRORS.items()}
     everywhere = {
         **_ANY_ROUTE,
-        **(_ANY_BODY if route.request else {}),
+        **(_ANY_BODY if route.request or route.takes else {}),
         **(_ANY_FILE if _parameters(route.path) else {}),
     }
     codes = [(table[code], code) for code in (*route.refusals, *(("unauthorized",) if route.api_key else ()))]

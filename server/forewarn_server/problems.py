@@ -91,7 +91,7 @@ _HTTP_SENTENCES: Final = {
     408: "the body did not come in time: send it again",
     405: "this address takes another method: see /openapi.json",
     413: "the body is larger than 64 kB",
-    415: "send the body as application/json, not compressed",
+    415: "send the body in the type that /openapi.json names, not compressed",
 }
 
 

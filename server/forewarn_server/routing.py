@@ -23,7 +23,8 @@ class Route:
     """One operation. `request` and `answer` are the wire models; without them the body is not JSON of ours.
 
     `refusals` are the error codes of PROTOCOL's tables that it can answer with, beside those that every route has;
-    `style` says in which field they stand. `anonymous`: phones call it, and its answers leave on the clock grid.
+    `style` says in which field they stand. `takes` is the content type of a request's body that is no JSON.
+    `anonymous`: phones call it, and its answers leave on the clock grid.
     """
 
     method: str
@@ -36,6 +37,7 @@ class Route:
     api_key: bool = False
     anonymous: bool = False
     style: Style = Style.VERIFICATION
+    takes: str = ""
     content_type: str = "application/json"
 
 
@@ -55,16 +57,16 @@ def add(app: web.Application, routes: Iterable[Route]) -> None:
             app[ANONYMOUS].add(route.path)
 
 
-async def body_of(request: web.Request) -> bytes:
-    """Read a JSON body; limits of size and time end the reading, however long the body goes on.
+async def body_of(request: web.Request, content_type: str = "application/json") -> bytes:
+    """Read a body of one kind; limits of size and time end the reading, however long the body goes on.
 
     Raises:
-        HTTPUnsupportedMediaType: the request says that its body is something else than plain JSON.
+        HTTPUnsupportedMediaType: the request says that its body is something else, or compressed.
         HTTPRequestEntityTooLarge: it is larger than 64 kB, or says so.
         HTTPRequestTimeout: it did not come whole within the time that the operator allows.
     """
     encoding = request.headers.get("Content-Encoding", "identity").lower()
-    if request.content_type != "application/json" or encoding != "identity":
+    if request.content_type != content_type or encoding != "identity":
         raise web.HTTPUnsupportedMediaType
     if (declared := request.content_length or 0) > MAX_BODY_BYTES:
         raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES, declared)

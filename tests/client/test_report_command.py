@@ -41,10 +41,10 @@ async def data(server: HonestServer, tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-async def command(server: HonestServer, data: Path, *arguments: str) -> int:
+async def command(server: HonestServer, data: Path, *arguments: str, of: tuple[str, ...] = ("report",)) -> int:
     options = ("--data", str(data), "--server", server.url, "--public-key", server.public_key)
     # A command runs an event loop of its own; the test's one answers as the server.
-    return await asyncio.to_thread(run, app, "forewarn-client", [*options, "report", *arguments])
+    return await asyncio.to_thread(run, app, "forewarn-client", [*options, *of, *arguments])
 
 
 @pytest.fixture
@@ -80,28 +80,6 @@ async def test_anything_but_a_yes_sends_nothing_and_exits_1(
     assert await command(server, data, CODE) == 1
     assert "Chưa công bố gì" in capsys.readouterr().out
     assert server.asked == []
-
-
-@pytest.mark.parametrize(("typed", "code", "words"), [("c\nc\n", 0, "Đã rút lại"), ("c\nk\n", 1, "Chưa công bố gì")])
-async def test_for_a_second_code_the_person_is_asked_twice(
-    server: HonestServer,
-    data: Path,
-    terminal: Terminal,
-    capsys: pytest.CaptureFixture[str],
-    *,
-    typed: str,
-    code: int,
-    words: str,
-) -> None:
-    server.codes |= {CODE: {"finding": "likely"}, "22222222": {"finding": "negative"}}
-    assert await command(server, data, CODE, "--yes") == 0
-    capsys.readouterr()
-    terminal.write(typed)
-    terminal.seek(0)
-    assert await command(server, data, "22222222") == code
-    shown = capsys.readouterr().out
-    assert shown.index("Bạn sẽ được hỏi lại") < shown.index("xét nghiệm âm tính") < shown.index(words)
-    assert "22222222" not in shown
 
 
 async def test_without_a_terminal_and_without_yes_it_refuses_before_anything_is_sent(

@@ -2,6 +2,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from forewarn_client.device import Device
 from forewarn_client.forgetting import forget
 from forewarn_client.offering import Offer, Wish
 from forewarn_client.report_requests import CERTIFICATE_BYTES, PUBLISH_BYTES, VERIFY_BYTES
-from forewarn_client.reporting import Outcome, _as_issued, report
+from forewarn_client.reporting import Outcome, as_issued, report
 from forewarn_protocol.advice import LANGUAGES
 from forewarn_protocol.errors import BadInput, ForewarnError, Missing, Refused
 from forewarn_protocol.intervals import Interval, day_of, interval_at, midnight
@@ -259,6 +260,25 @@ async def test_two_commands_at_once_publish_one_set_of_keys(
     assert len(server.published) == 1
 
 
+async def test_a_report_that_another_command_finishes_while_the_person_reads_asks_for_nothing(
+    device: Device, server: HonestServer, clock: VirtualClock
+) -> None:
+    """What is left of it, an emptied nonce, would be refused as somebody else's claim of the code."""
+
+    async def finish() -> None:
+        async with Device.open(device.settings, clock) as other:
+            await other.database.write(report_state.begin, other.vault, CODE, TODAY)
+            await other.database.write(report_state.finish, other.vault, CODE, "a revision token")
+
+    def reads(_: Offer) -> bool:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, finish()).result()
+        return True
+
+    assert await report(device, CODE, consent=reads) is Outcome.ALREADY
+    assert server.asked == []
+
+
 async def test_a_wrong_code_leaves_the_right_one_usable(device: Device) -> None:
     with pytest.raises(Refused, match="check its digits") as raised:
         await report(device, "87654321", consent=yes)
@@ -286,8 +306,7 @@ async def test_another_phones_claim_of_a_code_is_told_as_used(
         (("code_invalid", 400), {"en": "check its digits", "vi": "kiểm tra lại"}),
         (("code_expired", 400), {"en": "expired", "vi": "hết hạn"}),
         (("token_expired", 400), {"en": "24 hours", "vi": "24 giờ"}),
-        (("unsupported_test_type", 412), {"en": "takes a report back", "vi": "rút lại"}),
-        (("invalid_revision_token", 400), {"en": "stays as it is", "vi": "giữ nguyên"}),
+        (("unsupported_test_type", 412), {"en": "kind of test", "vi": "loại xét nghiệm"}),
         (("quota_exceeded", 429), {"en": "wait an hour", "vi": "chờ một giờ"}),
         (("something_new", 400), {"en": "(something_new)", "vi": "(something_new)"}),
     ],
@@ -474,7 +493,7 @@ def test_whatever_a_person_types_only_the_family_of_errors_comes_out(
     code: str, onset: date | None, dropped: list[date]
 ) -> None:
     checks: list[Callable[[], Any]] = [
-        lambda: _as_issued(code, "en"),
+        lambda: as_issued(code, "en"),
         lambda: Wish(onset, frozenset(dropped)).checked(TODAY, "vi"),
     ]
     for check in checks:

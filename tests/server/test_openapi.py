@@ -46,10 +46,10 @@ def test_a_file_that_may_not_be_there_is_described_with_its_404(settings: Server
         assert ("404" in methods.get("get", {}).get("responses", {})) == ("{" in path), path
 
 
-def test_a_key_is_asked_for_on_the_authoritys_four_routes_only(settings: ServerSettings, clock: HandClock) -> None:
+def test_a_key_is_asked_for_on_the_authoritys_five_routes_only(settings: ServerSettings, clock: HandClock) -> None:
     described = document(create_app(settings, clock)[ROUTES])
     secured = {path for path, methods in described["paths"].items() for item in methods.values() if "security" in item}
-    assert secured == {"/api/issue", "/api/batch-issue", "/api/checkcodestatus", "/api/expirecode"}
+    assert secured == {"/api/issue", "/api/batch-issue", "/api/checkcodestatus", "/api/expirecode", "/api/upload"}
 
 
 def test_wire_names_are_described(settings: ServerSettings, clock: HandClock) -> None:

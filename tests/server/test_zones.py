@@ -10,6 +10,7 @@ from forewarn_server.store.exposure_tables import exposure, tokens
 from forewarn_server.store.registry_tables import registry
 from tests.server.reporting_phone import published
 from tests.server.running_server import RunningServer
+from tests.server.sealed_upload import pass_on, sealed_case
 
 ZONES_PAGE = Path(__file__).parents[2] / "docs" / "zones.md"
 BRIDGE = "uuid"
@@ -43,6 +44,8 @@ async def a_whole_case(server: RunningServer) -> None:
     await published(server)
     await server.staff("/api/batch-issue", {"codes": [{"testType": "likely"}] * 3})
     await server.staff("/api/checkcodestatus", {"uuid": UUID})
+    _, _, sealed = await sealed_case(server)
+    assert (await pass_on(server, sealed)).status == 200
 
 
 def test_no_table_of_one_database_refers_to_the_other() -> None:
@@ -60,7 +63,7 @@ async def test_after_a_whole_case_the_databases_share_no_value_but_uuids(server:
     data = server.context.settings.data
     revision = {"0001"}  # Alembic's own table has it in both
     shared = values_in(data / "exposure.db") & values_in(data / "registry.db") - revision
-    assert len(shared) == 5
+    assert len(shared) == 6
     assert UUID in shared
     assert all(
         isinstance(value, str) and re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", value) for value in shared

@@ -11,6 +11,7 @@ from forewarn_client.config import ClientSettings
 from forewarn_client.device import MOVED_FILE, demand_diary
 from forewarn_client.moving import arriving, leaving, passphrase
 from forewarn_client.moving.passphrase import MIN_WORDS, Passphrase
+from forewarn_client.new_files import demand_new
 from forewarn_client.translations import say
 from forewarn_protocol.advice import Language
 from forewarn_protocol.errors import BadInput
@@ -45,7 +46,7 @@ def move_out(
             demand_diary(settings.data)
     else:
         demand_diary(settings.data)
-        leaving.demand_new(file)
+        demand_new(file)
         if not yes and not _agrees(settings, file):
             typer.echo(say(language, "move.declined"))
             return EXIT_NO

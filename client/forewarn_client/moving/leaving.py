@@ -9,7 +9,6 @@ import hashlib
 import os
 import sqlite3
 from pathlib import Path
-from typing import BinaryIO, Final
 
 from forewarn_client.config import ClientSettings
 from forewarn_client.device import DEVICE_KEY_FILE, MOVED_FILE, Device, demand_diary
@@ -17,22 +16,11 @@ from forewarn_client.erasing import destroy, destroy_moved
 from forewarn_client.moving.contents import write_contents
 from forewarn_client.moving.passphrase import Passphrase
 from forewarn_client.moving.sealed_file import CHUNK_BYTES, COST, Cost, SealedReader, SealedWriter
+from forewarn_client.new_files import new_file
 from forewarn_client.presence import only_daemon
-from forewarn_protocol.errors import BadInput, Missing
+from forewarn_protocol.errors import Missing
 from forewarn_shell.clock import Clock
 from forewarn_shell.files import sync_folder
-
-_OWNER_ONLY: Final = 0o600
-
-
-def demand_new(path: Path) -> None:
-    """Refuse a file that is there; nothing is ever overwritten.
-
-    Raises:
-        BadInput: it is.
-    """
-    if path.exists():
-        raise BadInput(f"{path} is there already and is not overwritten: give another name")
 
 
 def finish(data: Path) -> None:
@@ -61,37 +49,19 @@ async def move_out(
 
 
 def _hand_over(connection: sqlite3.Connection, device: Device, path: Path, passphrase: Passphrase, cost: Cost) -> int:
-    file = _create(path)
+    with new_file(path) as file:
+        writer = SealedWriter(file, passphrase, cost)
+        damaged = write_contents(connection, device, writer)
+        writer.finish()
     try:
-        with file:
-            writer = SealedWriter(file, passphrase, cost)
-            damaged = write_contents(connection, device, writer)
-            writer.finish()
-            file.flush()
-            os.fsync(file.fileno())
-        sync_folder(path.parent)
         _demand_whole(path, passphrase, writer.digest.digest())
-    except BaseException as error:
+    except BaseException:
         path.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise Missing(
-                f"{path} cannot be written ({error.strerror}): nothing has moved, give another file"
-            ) from error
         raise
-    (device.settings.data / MOVED_FILE).touch(_OWNER_ONLY)
+    (device.settings.data / MOVED_FILE).touch(0o600)
     sync_folder(device.settings.data)
     destroy(device.settings.data / DEVICE_KEY_FILE)
     return damaged
-
-
-def _create(path: Path) -> BinaryIO:
-    try:
-        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, _OWNER_ONLY), "wb")
-    except FileExistsError:
-        demand_new(path)
-        raise
-    except OSError as error:
-        raise Missing(f"{path} cannot be written ({error.strerror}): give another file") from error
 
 
 def _demand_whole(path: Path, passphrase: Passphrase, digest: bytes) -> None:

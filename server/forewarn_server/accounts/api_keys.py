@@ -31,11 +31,12 @@ class Act(StrEnum):
     ISSUE = "issue"
     LOOK_UP = "look up"
     EXPIRE = "expire"
+    UPLOAD = "upload"
 
 
 # Separation of duties: who looks after the system can stop a code, but cannot make one.
 MAY: Final[dict[Role, frozenset[Act]]] = {
-    Role.ISSUER: frozenset({Act.ISSUE, Act.LOOK_UP, Act.EXPIRE}),
+    Role.ISSUER: frozenset({Act.ISSUE, Act.LOOK_UP, Act.EXPIRE, Act.UPLOAD}),
     Role.ADMIN: frozenset({Act.LOOK_UP, Act.EXPIRE}),
 }
 

@@ -20,30 +20,23 @@ from forewarn_protocol.verification import (
     StatusRequest,
     VerifyAnswer,
     VerifyRequest,
-    refuse,
 )
-from forewarn_server.accounts.api_keys import Act, Staff, authenticate
+from forewarn_server.accounts.api_keys import Act
+from forewarn_server.accounts.requests import staff_of
 from forewarn_server.codes import chaff, claiming, issuing
 from forewarn_server.context import CONTEXT
 from forewarn_server.problems import answer
-from forewarn_server.routing import API_KEY_HEADER, Route, add, body_of
-
-
-async def _staff(request: web.Request, act: Act) -> Staff:
-    key = request.headers.get(API_KEY_HEADER)
-    if key is None:
-        raise refuse("unauthorized")
-    return await authenticate(request.app[CONTEXT], key, act)
+from forewarn_server.routing import Route, add, body_of
 
 
 async def _issue(request: web.Request) -> web.Response:
-    staff = await _staff(request, Act.ISSUE)
+    staff = await staff_of(request, Act.ISSUE)
     message = IssueRequest.parse(await body_of(request))
     return answer(await issuing.issue(request.app[CONTEXT], staff, message))
 
 
 async def _batch_issue(request: web.Request) -> web.Response:
-    staff = await _staff(request, Act.ISSUE)
+    staff = await staff_of(request, Act.ISSUE)
     message = BatchIssueRequest.parse(await body_of(request))
     results = await issuing.issue_many(request.app[CONTEXT], staff, message.requests)
     answers = [issuing.error_answer(result) if isinstance(result, Refused) else result for result in results]
@@ -68,13 +61,13 @@ async def _certificate(request: web.Request) -> web.Response:
 
 
 async def _check_code_status(request: web.Request) -> web.Response:
-    await _staff(request, Act.LOOK_UP)
+    await staff_of(request, Act.LOOK_UP)
     message = StatusRequest.parse(await body_of(request))
     return answer(await issuing.look_up(request.app[CONTEXT], message.uuid))
 
 
 async def _expire_code(request: web.Request) -> web.Response:
-    staff = await _staff(request, Act.EXPIRE)
+    staff = await staff_of(request, Act.EXPIRE)
     message = ExpireRequest.parse(await body_of(request))
     return answer(await issuing.expire(request.app[CONTEXT], staff, message.uuid))
 

@@ -41,6 +41,7 @@ def configuration(context: Context, head: FeedHead) -> DeviceConfiguration:
         ],
         "feed_keys": [key.public_base64 for key in (*feed.announced, *feed.accepted)],
         "revoked_feed_keys": [public_key_hash(key) for key in feed.over[-MAX_REVOKED_KEYS:]],
+        "upload_key": context.keys.upload.active.public_base64,
     }
     try:
         return parse_configuration(json.dumps(fields).encode())

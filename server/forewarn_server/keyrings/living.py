@@ -5,7 +5,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from forewarn_protocol.errors import ForewarnError
 from forewarn_server.keyrings.folder import KeyFolder
-from forewarn_server.keyrings.material import SecretKey, SigningKey
+from forewarn_server.keyrings.material import SealingKey, SecretKey, SigningKey
 from forewarn_server.keyrings.policies import (
     CERTIFICATE,
     CODE_HASH,
@@ -14,6 +14,7 @@ from forewarn_server.keyrings.policies import (
     POLICIES,
     REVISION,
     TOKEN,
+    UPLOAD,
     Policy,
     Use,
 )
@@ -51,7 +52,7 @@ class KeyRings:
     """Every ring of one server. Asking costs a look at one file's time; a key is read only when its schedule changed.
 
     `export` signs export files, `feed` index, configuration and advice, `certificate` the JWTs; `code_hash` hides codes
-    in the database, `token` derives verification tokens and `revision` revision tokens.
+    in the database, `token` derives verification tokens and `revision` revision tokens; uploads are sealed to `upload`.
     """
 
     def __init__(self, folder: KeyFolder, clock: Clock) -> None:
@@ -88,6 +89,11 @@ class KeyRings:
     def revision(self) -> Ring[SecretKey]:
         """The keys that revision tokens are derived from."""
         return self.of(REVISION)
+
+    @property
+    def upload(self) -> Ring[SealingKey]:
+        """The keys that uploads are sealed to."""
+        return self.of(UPLOAD)
 
     @property
     def code_hash(self) -> Ring[SecretKey]:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
 
 from forewarn_protocol.errors import BadInput
 from forewarn_protocol.exports.signing import public_key_to_base64
+from forewarn_protocol.sealed_uploads import upload_key_to_base64
 
 K = TypeVar("K")
 _SECRET_BYTES: Final = 32
@@ -28,6 +30,19 @@ class SigningKey:
     def public_base64(self) -> str:
         """The public key as base64 of a DER SubjectPublicKeyInfo."""
         return public_key_to_base64(self.private.public_key())
+
+
+@dataclass(frozen=True, slots=True)
+class SealingKey:
+    """A key pair on X25519: others seal to its public half, and only this server opens it."""
+
+    name: str
+    private: X25519PrivateKey = field(repr=False)
+
+    @property
+    def public_base64(self) -> str:
+        """The public key as base64 of a DER SubjectPublicKeyInfo."""
+        return upload_key_to_base64(self.private.public_key())
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +71,29 @@ class Kind(Generic[K]):
     public: Callable[[K], str]
 
 
-def _fresh_pair() -> bytes:
-    return generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+def _written(key: EllipticCurvePrivateKey | X25519PrivateKey) -> bytes:
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _read_private(data: bytes) -> object:
+    try:
+        return load_pem_private_key(data, password=None)
+    except (ValueError, TypeError):
+        raise BadInput("holds no private key") from None
 
 
 def _read_pair(name: str, data: bytes) -> SigningKey:
-    try:
-        key = load_pem_private_key(data, password=None)
-    except (ValueError, TypeError):
-        raise BadInput("holds no private key") from None
+    key = _read_private(data)
     if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP256R1):
         raise BadInput("is no P-256 key")
     return SigningKey(name, key)
+
+
+def _read_sealing_pair(name: str, data: bytes) -> SealingKey:
+    key = _read_private(data)
+    if not isinstance(key, X25519PrivateKey):
+        raise BadInput("is no key on X25519")
+    return SealingKey(name, key)
 
 
 def _fresh_secret() -> bytes:
@@ -84,5 +110,10 @@ def _read_secret(name: str, data: bytes) -> SecretKey:
     return SecretKey(name, secret)
 
 
-SIGNING_PAIR: Final = Kind(_fresh_pair, _read_pair, lambda key: key.public_base64)
+SIGNING_PAIR: Final = Kind(
+    lambda: _written(generate_private_key(SECP256R1())), _read_pair, lambda key: key.public_base64
+)
+SEALING_PAIR: Final = Kind(
+    lambda: _written(X25519PrivateKey.generate()), _read_sealing_pair, lambda key: key.public_base64
+)
 SECRET: Final = Kind(_fresh_secret, _read_secret, lambda _: "")

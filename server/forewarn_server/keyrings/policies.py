@@ -7,10 +7,11 @@ from typing import Any, Final, Generic, TypeVar
 
 from forewarn_protocol.intervals import INTERVAL_S
 from forewarn_protocol.publishing import MAX_AGE_INTERVALS
+from forewarn_protocol.sealed_uploads import UPLOAD_S
 from forewarn_protocol.verification import CERTIFICATE_S, TOKEN_S
 from forewarn_server.config import ServerSettings
 from forewarn_server.hours import DAY_S, HOUR_S
-from forewarn_server.keyrings.material import SECRET, SIGNING_PAIR, Kind
+from forewarn_server.keyrings.material import SEALING_PAIR, SECRET, SIGNING_PAIR, Kind
 
 K = TypeVar("K")
 
@@ -23,6 +24,7 @@ class Use(StrEnum):
     FEED = "feed"
     REVISION = "revision"
     CODE_HASH = "code-hash"
+    UPLOAD = "upload"
     TOKEN = "token"  # noqa: S105 - the name of a use
 
 
@@ -72,11 +74,14 @@ FEED: Final = Policy(
 )
 # A key that ends tonight can be revised until it is too old to be published.
 REVISION: Final = Policy(Use.REVISION, SECRET, overlap_s=MAX_AGE_INTERVALS * INTERVAL_S + DAY_S + _MARGIN_S)
+# A device seals to the key of a configuration that may be a day old, and the file is good for a day. After that the old
+# key is destroyed, and a file that somebody kept opens no more.
+UPLOAD: Final = Policy(Use.UPLOAD, SEALING_PAIR, overlap_s=_FEED_LIFE_S + UPLOAD_S + _MARGIN_S, told=True)
 # Codes live a day. After three nobody can try all of them against a copy of the database, its owner included.
 CODE_HASH: Final = Policy(Use.CODE_HASH, SECRET, overlap_s=3 * DAY_S, daily=True)
 # A code can be claimed again, with the same nonce for the same token, as long as it lives; its token lives as long.
 TOKEN: Final = Policy(Use.TOKEN, SECRET, overlap_s=TOKEN_S + _MARGIN_S)
 
 POLICIES: Final[dict[Use, Policy[Any]]] = {
-    policy.use: policy for policy in (CERTIFICATE, EXPORT, FEED, REVISION, CODE_HASH, TOKEN)
+    policy.use: policy for policy in (CERTIFICATE, EXPORT, FEED, REVISION, UPLOAD, CODE_HASH, TOKEN)
 }

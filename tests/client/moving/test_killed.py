@@ -132,13 +132,13 @@ def test_with_the_keys_destroyed_before_the_file_is_whole_such_a_kill_loses_the_
     old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Positive control for the test above."""
-    create = leaving._create
+    new_file = leaving.new_file
 
     def too_early(path: Path) -> object:
         destroy(tmp_path / "1" / "old" / DEVICE_KEY_FILE)
-        return create(path)
+        return new_file(path)
 
-    monkeypatch.setattr(leaving, "_create", too_early)
+    monkeypatch.setattr(leaving, "new_file", too_early)
     outcomes = []
     for at in range(1, 40):
         shutil.rmtree(tmp_path / "1", ignore_errors=True)
