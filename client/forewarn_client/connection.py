@@ -9,6 +9,7 @@ from typing import Final
 import aiohttp
 
 from forewarn_protocol.errors import BadFeed, BadMessage, ForewarnError, Missing
+from forewarn_protocol.intervals import END_OF_DATES_S
 from forewarn_shell.clock import Clock
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
@@ -17,11 +18,20 @@ MAX_ANSWER_BYTES: Final = 64 * 1024
 _CHUNK_BYTES: Final = 64 * 1024
 _OK: Final = 200
 _GONE: Final = frozenset({404, 410})
-# Network time is real time: a virtual clock must not decide when a real socket is given up. The total bounds a server
-# that sends one byte now and then.
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=300, sock_connect=15, sock_read=30)
+# Network time is real time: a virtual clock must not decide when a real socket is given up.
+_CONNECT_S, _SILENCE_S, _SMALLEST_S = 15, 30, 30
+_SLOWEST_BYTES_PER_S: Final = 16 * 1024
 # The same headers from every device. No compression is accepted: a limit then counts what is sent, nothing inflates.
 _HEADERS: Final = {"User-Agent": "forewarn", "Accept": "*/*", "Accept-Encoding": "identity"}
+
+
+def time_limit(limit_bytes: int) -> aiohttp.ClientTimeout:
+    """Return how long an answer of at most so many bytes may take in all, on the slowest line that is of use.
+
+    Without a total, a server that sends a byte now and then, or what no body counts, would hold a fetch for ever.
+    """
+    total_s = _SMALLEST_S + limit_bytes / _SLOWEST_BYTES_PER_S
+    return aiohttp.ClientTimeout(total=total_s, sock_connect=_CONNECT_S, sock_read=_SILENCE_S)
 
 
 class NoAnswer(Missing):
@@ -80,7 +90,9 @@ class Connection:
     async def download(self, path: str, limit_bytes: int, sink: Callable[[bytes], object]) -> None:
         """Hand the body of a public file to `sink` piece by piece; the same errors as `get`, a part already handed."""
         with _faults():
-            async with self._session.get(self._server + path, allow_redirects=False) as response:
+            async with self._session.get(
+                self._server + path, allow_redirects=False, timeout=time_limit(limit_bytes)
+            ) as response:
                 self._note_date(response)
                 if response.status in _GONE:
                     raise Gone(f"the server has no {path}: check the server's address and the region")
@@ -100,7 +112,11 @@ class Connection:
         received = bytearray()
         with _faults():
             async with self._session.post(
-                self._server + path, data=body, headers=headers, allow_redirects=False
+                self._server + path,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                timeout=time_limit(MAX_ANSWER_BYTES),
             ) as response:
                 self._note_date(response)
                 too_large = BadMessage("the server's answer is too large: tell the server's operator")
@@ -110,10 +126,12 @@ class Connection:
     def _note_date(self, response: aiohttp.ClientResponse) -> None:
         try:
             date_s = parsedate_to_datetime(response.headers["Date"]).timestamp()
-            age_s = int(response.headers.get("Age", "0"))
+            utc_s = date_s + int(response.headers.get("Age", "0"))
         except (KeyError, ValueError, TypeError, OverflowError):
             return  # a server without a readable Date tells nothing about this device's clock
-        told = ServerTime(date_s + age_s, self._clock.monotonic(), self._server.startswith("https://"))
+        if not 0 <= utc_s < END_OF_DATES_S:
+            return  # an Age of a thousand digits is no time either
+        told = ServerTime(utc_s, self._clock.monotonic(), self._server.startswith("https://"))
         # A cache gives the Date of the moment in which it fetched: of several answers, the latest is the nearest.
         if self.server_time is None or told.utc_s > self.server_time.at(told.monotonic_s):
             self.server_time = told
@@ -129,7 +147,7 @@ async def connect(server: str | None, clock: Clock) -> AsyncIterator[Connection]
     if server is None:
         raise Missing("no server is set: give --server https://… and its feed key with --public-key")
     async with aiohttp.ClientSession(
-        timeout=_TIMEOUT, headers=_HEADERS, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
+        headers=_HEADERS, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
     ) as session:
         yield Connection(session, server.rstrip("/"), clock)
 
