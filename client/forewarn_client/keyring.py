@@ -12,25 +12,30 @@ from forewarn_client.diary.database import Database
 from forewarn_client.diary.vault import Vault, day_from, day_number
 from forewarn_protocol.intervals import INTERVALS_PER_DAY, Interval, day_of, midnight
 from forewarn_protocol.keys import KEY_BYTES, TemporaryExposureKey
+from forewarn_protocol.verification import TestType
 
 MAX_INTERVALS_AHEAD: Final = 6
 """An identifier may be spoken an hour before its interval; receivers tolerate two."""
 
 CONTEXT: Final = b"own key"
 _EVER: Final = date(1970, 1, 1)
-_RECORD: Final = struct.Struct(f"<{KEY_BYTES}sIB?{INTERVALS_PER_DAY // 8}s")
+_RECORD: Final = struct.Struct(f"<{KEY_BYTES}sIB?{INTERVALS_PER_DAY // 8}sB?")
+_SENT: Final = (None, *TestType)
 
 
 @dataclass(frozen=True, slots=True)
 class OwnKey:
     """A key with its history: the intervals it has spoken, and whether it was released for a report.
 
-    A released key never speaks again: whoever reads the published file could otherwise speak along.
+    A released key never speaks again: whoever reads the published file could otherwise speak along. `sent` is the
+    finding that it was last published with, None before the first time; `revised`: that finding was a second one.
     """
 
     tek: TemporaryExposureKey
     spoken: frozenset[Interval] = frozenset()
     released: bool = False
+    sent: TestType | None = None
+    revised: bool = False
     row: int | None = field(default=None, repr=False)
 
     def next_interval(self, now: Interval) -> Interval | None:
@@ -44,15 +49,16 @@ class OwnKey:
         """Return the record that the diary seals."""
         bits = sum(1 << interval - self.tek.rolling_start for interval in self.spoken)
         bitmap = bits.to_bytes(INTERVALS_PER_DAY // 8, "little")
-        return _RECORD.pack(self.tek.key, self.tek.rolling_start, self.tek.rolling_period, self.released, bitmap)
+        tek, sent = self.tek, _SENT.index(self.sent)
+        return _RECORD.pack(tek.key, tek.rolling_start, tek.rolling_period, self.released, bitmap, sent, self.revised)
 
     @classmethod
     def decode(cls, record: bytes, row: int) -> Self:
         """Read a record."""
-        key, start, period, released, bitmap = _RECORD.unpack(record)
+        key, start, period, released, bitmap, sent, revised = _RECORD.unpack(record)
         bits = int.from_bytes(bitmap, "little")
         spoken = frozenset(Interval(start + i) for i in range(period) if bits >> i & 1)
-        return cls(TemporaryExposureKey(key, Interval(start), period), spoken, released, row)
+        return cls(TemporaryExposureKey(key, Interval(start), period), spoken, released, _SENT[sent], revised, row)
 
 
 class Keyring:
@@ -94,6 +100,15 @@ class Keyring:
     def held_within(self, connection: sqlite3.Connection, first_day: date) -> list[OwnKey]:
         """Return the keys of the UTC days from `first_day` on, oldest first, inside a transaction that is open."""
         return self._read(connection, "day >= ?", first_day)
+
+    def mark_sent_within(
+        self, connection: sqlite3.Connection, spans: Collection[tuple[int, int]], finding: TestType
+    ) -> None:
+        """Note with which finding keys were published, by (rolling start, rolling period), in an open transaction."""
+        first_day = day_of(Interval(min(start for start, _ in spans)))
+        for key in self.held_within(connection, first_day):
+            if (key.tek.rolling_start, key.tek.rolling_period) in spans:
+                self._keep(connection, replace(key, sent=finding, revised=key.sent is not None))
 
     def retire_within(self, connection: sqlite3.Connection, now: Interval) -> None:
         """Let none of the keys that are held speak any more, inside a transaction that is open.

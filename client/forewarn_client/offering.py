@@ -13,6 +13,7 @@ from forewarn_protocol.errors import BadInput
 from forewarn_protocol.intervals import Interval, day_of
 from forewarn_protocol.keys import MAX_ONSET_DAYS, TemporaryExposureKey
 from forewarn_protocol.publishing import DEFAULT_ONSET_DAYS_BEFORE_UPLOAD, MAX_KEYS
+from forewarn_protocol.verification import TestType
 
 DAYS_BEFORE_ONSET: Final = 2
 """A person is infectious from about two days before the first symptoms on."""
@@ -40,16 +41,38 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What is put before the person: the UTC days whose keys can be sent, and those that they keep back."""
+    """What is put before the person: the UTC days whose keys can be sent, and those that they keep back.
+
+    `offered` are the days that are sent for the first time, `changed` those that were sent before and change.
+    `finding` is what the code stands for: None while only the server knows.
+    """
 
     server: str
     offered: tuple[date, ...]
     dropped: frozenset[date] = frozenset()
+    changed: tuple[date, ...] = ()
+    finding: TestType | None = None
+
+    @property
+    def possible(self) -> tuple[date, ...]:
+        """The days that a person may keep back."""
+        return tuple(sorted({*self.offered, *self.changed}))
 
     @property
     def days(self) -> tuple[date, ...]:
         """The days whose keys are sent."""
-        return tuple(day for day in self.offered if day not in self.dropped)
+        return tuple(day for day in self.possible if day not in self.dropped)
+
+    @property
+    def asks_for_code_alone(self) -> bool:
+        """Whether it depends on the code what would be sent at all: then nothing but the code is sent yet."""
+        return self.finding is None and bool(self.changed)
+
+    def covers(self, later: "Offer") -> bool:
+        """Tell whether who agreed to this has agreed to `later`."""
+        if self.changed or later.changed:
+            return self == later
+        return set(self.days) >= set(later.days)
 
 
 def onset_of(wish: Wish, symptom_date: date | None, today: date) -> date | None:
@@ -74,7 +97,12 @@ def offered_days(
         for key in keyring.held_within(connection, first_day)
         if key.spoken and published_until <= key.tek.rolling_start <= now
     ]
-    return tuple(sorted({day_of(tek.rolling_start) for tek in newest(spoken)}))
+    return days_of(newest(spoken))
+
+
+def days_of(teks: Collection[TemporaryExposureKey]) -> tuple[date, ...]:
+    """Return the UTC days of keys, oldest first."""
+    return tuple(sorted({day_of(tek.rolling_start) for tek in teks}))
 
 
 def release(

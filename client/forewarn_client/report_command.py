@@ -1,6 +1,7 @@
 """The command `report`: it says in plain words what would be sent and to whom, and asks."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,6 +16,7 @@ from forewarn_client.offering import Offer, Wish
 from forewarn_client.reporting import Consent, Outcome
 from forewarn_client.translations import say
 from forewarn_protocol.advice import Language
+from forewarn_protocol.verification import TestType
 from forewarn_shell.clock import Clock, SystemClock
 from forewarn_shell.command_line import EXIT_DONE, EXIT_NO
 
@@ -45,7 +47,7 @@ def report(
     *,
     yes: Yes = False,
 ) -> int:
-    """Publish this device's keys, so that the people who were near are warned.
+    """Publish this device's keys, so that the people who were near are warned; a later code confirms or takes back.
 
     If it breaks off, run it again with the same code: nothing is sent twice.
     """
@@ -92,11 +94,25 @@ def consent_of(language: Language, *, yes: bool, file: Path | None = None) -> Co
 
 def offer_in_words(offer: Offer, language: Language, file: Path | None = None) -> str:
     """Say what would be sent, to whom, and what follows from it."""
-    days = ", ".join(day.isoformat() for day in offer.days)
-    what = "report.what" if file is None else "report.what_file"
-    return "\n".join(
-        [
-            say(language, what, server=offer.server, count=len(offer.days), days=days, file=file),
-            *(say(language, f"report.{part}") for part in ("who", "limit", "drop")),
-        ]
+    if offer.asks_for_code_alone:
+        return say(language, "report.code", server=offer.server)
+    changed, new = (
+        [day.isoformat() for day in days if day not in offer.dropped] for days in (offer.changed, offer.offered)
     )
+
+    def tell(sentence: str, days: Sequence[str] = ()) -> str:
+        finding = say(language, f"finding.{offer.finding}") if offer.finding else ""
+        listed = ", ".join(days)
+        return say(language, sentence, server=offer.server, file=file, count=len(days), days=listed, finding=finding)
+
+    if not changed:
+        what = [tell("report.what" if file is None else "report.what_file", new)]
+        follows: tuple[str, ...] = ("who", "limit", "drop")
+    elif offer.finding is TestType.NEGATIVE:
+        what, follows = [tell("report.withdraw", changed)], ("withdraw_follows",)
+    else:
+        what = [tell("report.confirm", changed), *([tell("report.confirm_new", new)] if new else [])]
+        follows = ("who", "limit", "once", "drop")
+    if changed:
+        what.append(tell("report.to_server" if file is None else "report.to_file"))
+    return "\n".join([*what, *(say(language, f"report.{part}") for part in follows)])

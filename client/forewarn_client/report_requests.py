@@ -26,21 +26,24 @@ VERIFY_BYTES: Final = 2048
 CERTIFICATE_BYTES: Final = 4096
 PUBLISH_BYTES: Final = 8192
 
-_ACCEPTED: Final = (TestType.CONFIRMED, TestType.LIKELY, TestType.USER_REPORT)
 # What a server calls its error is printed, so it may be a word of the protocol and nothing else.
 _ERROR_CODE: Final = re.compile(r"[a-z_]{1,64}")
 
 Message = TypeVar("Message", bound=WireModel)
 
 
-async def verify(connection: Connection, language: Language, code: str, nonce: bytes) -> VerifyAnswer:
+async def verify(
+    connection: Connection, language: Language, code: str, nonce: bytes, accept: tuple[TestType, ...]
+) -> VerifyAnswer:
     """Exchange a code for a token; with the same nonce, for the same token again.
 
+    A code that stands for none of `accept` is not used up.
+
     Raises:
-        Refused: wrong, expired or used code; quota.
+        Refused: wrong, expired or used code, one that is not accepted; quota.
         Missing: the server cannot be reached or fails; the code may have been taken, the nonce gets it back.
     """
-    request = VerifyRequest(code=code, accept=_ACCEPTED, nonce=nonce)
+    request = VerifyRequest(code=code, accept=accept, nonce=nonce)
     answer = await connection.post("/api/verify", request.encode_padded(VERIFY_BYTES, fill))
     return _read(VerifyAnswer, answer, language)
 

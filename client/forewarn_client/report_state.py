@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from forewarn_client.diary.vault import Vault, day_from, day_number
 from forewarn_protocol.errors import BadInput, Missing
+from forewarn_protocol.verification import TestType
 from forewarn_protocol.wire import Base64Of32
 
 CONTEXT: Final = b"report"
@@ -22,17 +23,21 @@ class ReportState(BaseModel):
     """One report. Each step adds what the next one needs; `done` ends it and clears the secrets.
 
     `spans` are the keys that were chosen, as (rolling start, rolling period); once chosen they never change, because a
-    certificate is bound to them. `handed_over`: they were also sealed into a file for somebody else to pass on, and
-    nobody here knows whether that arrived. `published_until` is the first interval that no report has published yet.
+    certificate is bound to them. `finding` is what the code stands for. `handed_over`: they were also sealed into a
+    file for somebody else to pass on, and nobody here knows whether that arrived. What outlives a report, for the next
+    one to the same region: its onset, `published_until`, the first interval that no report has published yet, and
+    `revision_token`, by which the server lets this device change what it published.
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     begun: date
+    region: str
     code: str = Field(repr=False)
     nonce: Base64Of32 = Field(repr=False)
     hmac_key: Base64Of32 = Field(repr=False)
     token: str | None = Field(default=None, repr=False)
+    finding: TestType | None = None
     symptom_date: date | None = None
     onset: date | None = None
     spans: tuple[tuple[int, int], ...] | None = None
@@ -42,19 +47,24 @@ class ReportState(BaseModel):
     revision_token: str = Field(default="", repr=False)
 
     @classmethod
-    def begin(cls, code: str, today: date, published_until: int = 0) -> Self:
-        """Draw the secrets of a new report."""
+    def begin(cls, region: str, code: str, today: date, last: Self | None) -> Self:
+        """Draw the secrets of a new report; `last` is the one before it to the same region."""
+        kept = {} if last is None else last.model_dump(include={"onset", "published_until", "revision_token"})
         return cls(
             begun=today,
+            region=region,
             code=code,
             nonce=secrets.token_bytes(_SECRET_BYTES),
             hmac_key=secrets.token_bytes(_SECRET_BYTES),
-            published_until=published_until,
+            **kept,
         )
 
 
-def load(connection: sqlite3.Connection, vault: Vault) -> ReportState | None:
-    """Return the last report, inside a transaction that is open; None if there is none or its day is forgotten."""
+def load(connection: sqlite3.Connection, vault: Vault, region: str | None = None) -> ReportState | None:
+    """Return the last report, inside a transaction that is open; None if there is none or its day is forgotten.
+
+    With `region`, one to another region counts as none: that authority knows nothing of it.
+    """
     row = connection.execute("SELECT day, sealed FROM reports").fetchone()
     if row is None:
         return None
@@ -62,7 +72,8 @@ def load(connection: sqlite3.Connection, vault: Vault) -> ReportState | None:
         record = vault.unseal(connection, day_from(row[0]), row[1], CONTEXT)
     except Missing:
         return None  # the day's key is destroyed first, its rows a moment later
-    return ReportState.model_validate_json(record)
+    state = ReportState.model_validate_json(record)
+    return state if region in {None, state.region} else None
 
 
 def store(connection: sqlite3.Connection, vault: Vault, state: ReportState) -> ReportState:
@@ -74,12 +85,12 @@ def store(connection: sqlite3.Connection, vault: Vault, state: ReportState) -> R
     return state
 
 
-def begin(connection: sqlite3.Connection, vault: Vault, code: str, today: date) -> ReportState:
+def begin(connection: sqlite3.Connection, vault: Vault, region: str, code: str, today: date) -> ReportState:
     """Return the report that this code began earlier, or begin one: its nonce is durable before it is sent."""
-    last = load(connection, vault)
+    last = load(connection, vault, region)
     if last is not None and last.code == code:
         return last
-    return store(connection, vault, ReportState.begin(code, today, last.published_until if last else 0))
+    return store(connection, vault, ReportState.begin(region, code, today, last))
 
 
 def advance(connection: sqlite3.Connection, vault: Vault, code: str, /, **step: Any) -> ReportState:
@@ -106,6 +117,6 @@ def finish(connection: sqlite3.Connection, vault: Vault, code: str, revision_tok
         nonce=bytes(_SECRET_BYTES),
         hmac_key=bytes(_SECRET_BYTES),
         spans=None,
-        published_until=max(start + period for start, period in state.spans or ((0, state.published_until),)),
-        revision_token=revision_token,
+        published_until=max([state.published_until, *(start + period for start, period in state.spans or ())]),
+        revision_token=revision_token or state.revision_token,
     )

@@ -1,5 +1,8 @@
 """Report: a person who tested positive gives this device's keys away, once, with a code of the health authority.
 
+A later code may change what was sent: a suspicion is confirmed, together with the days since, or taken back. Only the
+server knows which of it a code stands for, so then the person is asked twice: for the code, and for what it says.
+
 Code → token → keys chosen → certificate → published; or, for the authority to pass on, sealed into a file. What a step
 needs is durable before its request leaves, and every request may be sent again: the same nonce gets the same token, the
 same HMAC the same certificate, the same body the same answer. So a crash or a lost answer costs neither the code nor a
@@ -25,7 +28,7 @@ from forewarn_protocol.errors import Missing
 from forewarn_protocol.intervals import day_of, first_interval, interval_at
 from forewarn_protocol.publishing import PublishedKey, PublishRequest
 from forewarn_protocol.sealed_uploads import SealedUpload
-from forewarn_protocol.verification import tekmac
+from forewarn_protocol.verification import TestType, tekmac
 
 _PARTIAL_FAILURE: Final = "partial_failure"
 
@@ -41,6 +44,7 @@ class Outcome(StrEnum):
     SEALED = "sealed"
     ALREADY = "already"
     DECLINED = "declined"
+    WITHDRAWN = "withdrawn"
 
 
 async def report(
@@ -48,8 +52,8 @@ async def report(
 ) -> Outcome:
     """Publish this device's keys with a code; the same call again goes on where the last one stopped.
 
-    `consent` is asked before anything leaves the device, and once more if the authority's date of the first symptoms
-    adds days. Days are UTC.
+    `consent` is asked before anything leaves the device, and once more if what is sent turns out to be more than what
+    it agreed to: by the authority's date of the first symptoms, or by what the code stands for. Days are UTC.
 
     Raises:
         BadInput: code, onset or a dropped day is impossible, or no key is left to send.
@@ -96,7 +100,7 @@ async def _report(device: Device, code: str, wish: Wish, consent: Consent, last_
     now = interval_at(device.clock.utc())
     language = device.settings.language
     errand = Errand(device, as_issued(code, language), wish.checked(day_of(now), language), now)
-    last = await device.database.read(report_state.load, device.vault)
+    last = await device.database.read(report_state.load, device.vault, device.settings.region)
     if last is not None and last.code == errand.code and last.done:
         return Outcome.ALREADY
     async with connect(device.settings.server, device.clock) as connection:
@@ -104,13 +108,17 @@ async def _report(device: Device, code: str, wish: Wish, consent: Consent, last_
         errand.demand_possible(offer, last)
         if not consent(offer):
             return Outcome.DECLINED
-        state = await device.database.write(report_state.begin, device.vault, errand.code, day_of(now))
+        state = await device.database.write(
+            report_state.begin, device.vault, device.settings.region, errand.code, day_of(now)
+        )
         try:
             state = await errand.verified(connection, state)
             if state.done:  # by another command on this device, meanwhile
                 return Outcome.ALREADY
-            agreed, offer = offer.days, await device.database.read(errand.offer, state)
-            if not set(agreed).issuperset(offer.days) and not consent(offer):
+            agreed, offer = offer, await device.database.read(errand.offer, state)
+            if state.spans is not None:
+                errand.demand_possible(offer, state)
+            if not agreed.covers(offer) and not consent(offer):
                 return Outcome.DECLINED
             return await last_step(errand, connection)
         except NoAnswer as error:
@@ -127,7 +135,9 @@ async def _publish(errand: Errand, connection: Connection) -> Outcome:
         return Outcome.ALREADY
     certificate = await certify(connection, errand.language, state.token or "", tekmac(keys, state.hmac_key))
     answer = await publish(connection, errand.language, _request(configuration, state, keys, certificate))
-    await device.database.write(report_state.finish, device.vault, errand.code, answer.revision_token)
+    await device.database.write(errand.finish, answer.revision_token)
+    if state.finding is TestType.NEGATIVE:
+        return Outcome.WITHDRAWN  # a key that the server did not take was forgotten there: it warns nobody
     return Outcome.PARTLY if answer.code == _PARTIAL_FAILURE else Outcome.SENT
 
 
@@ -140,4 +150,5 @@ def _request(
         verification_payload=certificate,
         hmac_key=state.hmac_key,
         symptom_onset_interval=None if state.onset is None else first_interval(state.onset),
+        revision_token=state.revision_token,
     )

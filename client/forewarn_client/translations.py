@@ -106,12 +106,57 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "Your name, places and whom you met never leave this device.",
     },
     "report.limit": {
-        "vi": "Đã gửi thì không thể rút lại. Người đã gặp bạn có thể đoán ra đó là bạn.",
-        "en": "What is sent cannot be taken back. Someone who met you may guess that it was you.",
+        "vi": "Khóa đã gửi thì không thể xóa; chỉ mã mới của cơ quan y tế mới đính chính được. "
+        "Người đã gặp bạn có thể đoán ra đó là bạn.",
+        "en": "What is sent cannot be deleted; only a new code of your health authority can correct it. "
+        "Someone who met you may guess that it was you.",
     },
     "report.drop": {
         "vi": "Để giữ lại một ngày, thêm --drop-day NĂM-THÁNG-NGÀY.",
         "en": "To keep a day back, add --drop-day YYYY-MM-DD.",
+    },
+    "report.code": {
+        "vi": "Thiết bị này đã gửi một báo cáo. Bây giờ chỉ gửi mã của bạn đến {server}, để biết mã xác nhận hay rút "
+        "lại báo cáo đó. Bạn sẽ được hỏi lại trước khi gửi thêm bất cứ thứ gì.",
+        "en": "This device has sent a report before. Now only your code is sent to {server}, which says whether it "
+        "confirms that report or takes it back. You are asked again before anything else is sent.",
+    },
+    "report.confirm": {
+        "vi": "Mã của bạn cho biết: {finding}. Sẽ gửi lại khóa của {count} ngày bạn đã gửi trước đây, để từ "
+        "nay chúng mang kết quả này: {days}.",
+        "en": "Your code says: {finding}. The keys of {count} days that you sent before are sent before,"
+        " so that they carry this finding from now on: {days}.",
+    },
+    "report.confirm_new": {
+        "vi": "Và lần đầu tiên, khóa ngẫu nhiên của {count} ngày: {days}.",
+        "en": "And, for the first time, the random keys of {count} days: {days}.",
+    },
+    "report.withdraw": {
+        "vi": "Mã của bạn cho biết: {finding}. Sẽ gửi lại khóa của {count} ngày bạn đã gửi trước đây, để rút "
+        "lại chúng: {days}.",
+        "en": "Your code says: {finding}. The keys of {count} days that you sent before are sent before,"
+        " to take them back: {days}.",
+    },
+    "report.withdraw_follows": {
+        "vi": "Thiết bị của những người đã được cảnh báo vì các khóa này sẽ rút lại cảnh báo trong vài giờ và báo cho "
+        "họ biết. Khóa chưa công khai sẽ không bao giờ được công khai; khóa đã công khai vẫn còn đó, được đánh "
+        "dấu là đã rút lại. Những ngày thiết bị này đã quên không được gửi. Đã rút lại thì không thể đổi nữa.",
+        "en": "Devices that warned because of these keys take the warning back within hours and tell their owners. Keys"
+        " that are not public yet never will be; those that are stay so, marked as taken back. Days that this "
+        "device has forgotten are left out. What is taken back cannot be changed again.",
+    },
+    "report.once": {
+        "vi": "Mỗi khóa chỉ đổi được một lần.",
+        "en": "Each key can be changed only once.",
+    },
+    "finding.confirmed": {"vi": "xét nghiệm dương tính", "en": "the test is positive"},
+    "finding.likely": {"vi": "bác sĩ cho rằng bạn đã nhiễm bệnh", "en": "a doctor takes you to be infected"},
+    "finding.user-report": {"vi": "bạn tự báo là đã nhiễm bệnh", "en": "you report yourself as infected"},
+    "finding.negative": {"vi": "xét nghiệm âm tính", "en": "the test is negative"},
+    "report.to_server": {"vi": "Nơi nhận: {server}.", "en": "They go to {server}."},
+    "report.to_file": {
+        "vi": "Các khóa này được ghi vào {file}, chỉ máy chủ mở được tệp này: hãy đưa tệp cho cơ quan y tế.",
+        "en": "They go into {file}, which only the server can open: give it to your health authority.",
     },
     "report.ask": {"vi": "Gửi? Gõ c để đồng ý [c/K]: ", "en": "Send? Type y to agree [y/N]: "},
     "report.declined": {
@@ -141,6 +186,10 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "vi": "máy chủ này không nhận tệp niêm phong: hãy dùng 'report'",
         "en": "this server takes no sealed files: use 'report'",
     },
+    "report.withdrawn": {
+        "vi": "Đã rút lại. Những người đã được cảnh báo vì các khóa này sẽ được báo lại sau vài giờ.",
+        "en": "Taken back. People who were warned because of these keys will be told within hours.",
+    },
     "report.already": {
         "vi": "Mã này đã được dùng để gửi từ thiết bị này: không gửi lại gì thêm.",
         "en": "This code has been used for a report from this device: nothing was sent again.",
@@ -148,6 +197,24 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
     "report.nothing": {
         "vi": "không còn khóa nào để gửi: thiết bị chưa phát trong những ngày đó, hoặc bạn đã bỏ tất cả các ngày",
         "en": "there is no key left to send: the device did not speak on those days, or all of them were dropped",
+    },
+    "report.nothing_more": {
+        "vi": "không còn gì để gửi: các khóa của thiết bị này đã được gửi trước đó và không đổi được nữa; "
+        "mã chưa bị dùng",
+        "en": "there is nothing left to send: the keys of this device were sent before and can no longer be changed; "
+        "the code was not used",
+    },
+    "report.no_withdrawal": {
+        "vi": "mã này dùng để rút lại một báo cáo, nhưng thiết bị này không có báo cáo nào rút lại được; mã chưa bị "
+        "dùng: hỏi cơ quan y tế",
+        "en": "this code takes a report back, and this device has none that can be taken back; the code was not used: "
+        "ask your health authority",
+    },
+    "report.no_change": {
+        "vi": "mã này không thay đổi gì trong những gì đã gửi, và không còn khóa nào mới; mã chưa bị dùng: "
+        "hỏi cơ quan y tế",
+        "en": "this code changes nothing of what was sent, and there is nothing new to send; the code was not used: "
+        "ask your health authority",
     },
     "report.resume": {
         "vi": "máy chủ không trả lời: không mất gì, hãy chạy lại lệnh này với cùng mã khi máy chủ hoạt động trở lại",
@@ -247,6 +314,10 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "vi": "các khóa này đã được gửi trước đó: không cần làm gì thêm",
         "en": "these keys have been sent before: there is nothing more to do",
     },
+    "refused.change": {
+        "vi": "máy chủ không nhận thay đổi này, những gì đã gửi vẫn giữ nguyên: báo cho cơ quan y tế",
+        "en": "the server does not take this change, what was sent stays as it is: tell your health authority",
+    },
     "refused.server": {
         "vi": "máy chủ gặp lỗi: không mất gì, chờ một giờ rồi chạy lại lệnh này với cùng mã",
         "en": "the server has a fault: nothing is lost, wait an hour, then run the same command with the same code",
@@ -270,10 +341,11 @@ _REFUSALS: Final[Mapping[str, str]] = {
     "token_invalid": "token",
     "token_expired": "token",
     "invalid_test_type": "test_type",
-    "unsupported_test_type": "test_type",
     "quota_exceeded": "quota",
     "missing_revision_token": "published",
-    "key_already_revised": "published",
+    "key_already_revised": "change",
+    "invalid_revision_token": "change",
+    "invalid_report_type_transition": "change",
     "internal_error": "server",
     "unable_to_load_health_authority": "server",
 }

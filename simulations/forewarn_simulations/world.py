@@ -134,13 +134,15 @@ class Server:
         async with listening(app, "127.0.0.1", 0) as url:
             yield cls(url, loaded, made.feed_key, await _issuer_key(app))
 
-    async def issue_code(self, *, symptom_date: str = "", test_date: str = "") -> IssueAnswer:
-        """Ask the authority's API for a code for a confirmed case, over HTTP and with the issuer's key.
+    async def issue_code(
+        self, *, test_type: TestType = TestType.CONFIRMED, symptom_date: str = "", test_date: str = ""
+    ) -> IssueAnswer:
+        """Ask the authority's API for a code, over HTTP and with the issuer's key.
 
         Raises:
             Refused: the API's word for why not.
         """
-        request = {"testType": TestType.CONFIRMED.value, "symptomDate": symptom_date, "testDate": test_date}
+        request = {"testType": test_type.value, "symptomDate": symptom_date, "testDate": test_date}
         async with (
             ClientSession(timeout=ClientTimeout(total=_HTTP_TIMEOUT_S)) as session,
             session.post(f"{self.url}/api/issue", json=request, headers={API_KEY_HEADER: self._api_key}) as response,

@@ -161,10 +161,13 @@ class HonestServer:
             raise _No("code_invalid")
         if code.get("error"):
             raise _No(code["error"], code.get("status", 400))
+        finding = code.get("finding", "confirmed")
+        if finding not in request.accept:
+            raise _No("unsupported_test_type", 412)
         code["nonce"] = request.nonce
         token = f"token-of-{request.code}"
         return web.json_response(
-            {"testtype": "confirmed", "token": token, "symptomDate": code.get("symptom_date", ""), "padding": ""}
+            {"testtype": finding, "token": token, "symptomDate": code.get("symptom_date", ""), "padding": ""}
         )
 
     def _certify(self, body: bytes) -> web.Response:

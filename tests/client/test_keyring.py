@@ -1,6 +1,7 @@
 import random
 import sqlite3
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from forewarn_client.diary.vault import Vault
 from forewarn_client.keyring import MAX_INTERVALS_AHEAD, Keyring, OwnKey
 from forewarn_protocol.intervals import Interval, day_of, first_interval
 from forewarn_protocol.keys import TemporaryExposureKey
+from forewarn_protocol.verification import TestType
 from forewarn_simulations.clocks import VirtualClock
 
 TODAY = date(2025, 6, 16)
@@ -28,7 +30,7 @@ class Forgetful(Keyring):
     """A keyring that keeps its keys but not what they have spoken: the fault that the tests must see."""
 
     def _keep(self, connection: sqlite3.Connection, key: OwnKey) -> None:
-        super()._keep(connection, OwnKey(key.tek, frozenset(), key.released, key.row))
+        super()._keep(connection, replace(key, spoken=frozenset()))
 
 
 def play(
@@ -194,10 +196,18 @@ async def test_a_key_of_the_future_is_not_released(device: Device) -> None:
     assert [tek.rolling_start for tek in await device.keyring.release(TODAY, NOON)] == [MIDNIGHT]
 
 
-@given(st.sets(st.integers(0, 143)), st.booleans(), st.integers(1, 144))
-def test_a_keys_history_survives_its_record(said: set[int], released: bool, period: int) -> None:  # noqa: FBT001 - drawn
+@given(
+    said=st.sets(st.integers(0, 143)),
+    released=st.booleans(),
+    period=st.integers(1, 144),
+    sent=st.none() | st.sampled_from(TestType),
+    revised=st.booleans(),
+)
+def test_a_keys_history_survives_its_record(
+    *, said: set[int], released: bool, period: int, sent: TestType | None, revised: bool
+) -> None:
     tek = TemporaryExposureKey(bytes(range(16)), MIDNIGHT, period)
-    key = OwnKey(tek, frozenset(Interval(MIDNIGHT + i) for i in said if i < period), released, 7)
+    key = OwnKey(tek, frozenset(Interval(MIDNIGHT + i) for i in said if i < period), released, sent, revised, 7)
     assert OwnKey.decode(key.encode(), 7) == key
 
 

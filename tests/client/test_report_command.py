@@ -82,6 +82,28 @@ async def test_anything_but_a_yes_sends_nothing_and_exits_1(
     assert server.asked == []
 
 
+@pytest.mark.parametrize(("typed", "code", "words"), [("c\nc\n", 0, "Đã rút lại"), ("c\nk\n", 1, "Chưa công bố gì")])
+async def test_for_a_second_code_the_person_is_asked_twice(
+    server: HonestServer,
+    data: Path,
+    terminal: Terminal,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    typed: str,
+    code: int,
+    words: str,
+) -> None:
+    server.codes |= {CODE: {"finding": "likely"}, "22222222": {"finding": "negative"}}
+    assert await command(server, data, CODE, "--yes") == 0
+    capsys.readouterr()
+    terminal.write(typed)
+    terminal.seek(0)
+    assert await command(server, data, "22222222") == code
+    shown = capsys.readouterr().out
+    assert shown.index("Bạn sẽ được hỏi lại") < shown.index("xét nghiệm âm tính") < shown.index(words)
+    assert "22222222" not in shown
+
+
 async def test_without_a_terminal_and_without_yes_it_refuses_before_anything_is_sent(
     server: HonestServer, data: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -267,7 +267,7 @@ async def test_a_report_that_another_command_finishes_while_the_person_reads_ask
 
     async def finish() -> None:
         async with Device.open(device.settings, clock) as other:
-            await other.database.write(report_state.begin, other.vault, CODE, TODAY)
+            await other.database.write(report_state.begin, other.vault, "vn", CODE, TODAY)
             await other.database.write(report_state.finish, other.vault, CODE, "a revision token")
 
     def reads(_: Offer) -> bool:
@@ -306,7 +306,8 @@ async def test_another_phones_claim_of_a_code_is_told_as_used(
         (("code_invalid", 400), {"en": "check its digits", "vi": "kiểm tra lại"}),
         (("code_expired", 400), {"en": "expired", "vi": "hết hạn"}),
         (("token_expired", 400), {"en": "24 hours", "vi": "24 giờ"}),
-        (("unsupported_test_type", 412), {"en": "kind of test", "vi": "loại xét nghiệm"}),
+        (("unsupported_test_type", 412), {"en": "takes a report back", "vi": "rút lại"}),
+        (("invalid_revision_token", 400), {"en": "stays as it is", "vi": "giữ nguyên"}),
         (("quota_exceeded", 429), {"en": "wait an hour", "vi": "chờ một giờ"}),
         (("something_new", 400), {"en": "(something_new)", "vi": "(something_new)"}),
     ],
