@@ -6,6 +6,7 @@ from pathlib import Path
 from forewarn_client.alerts import Alert, active_alerts
 from forewarn_client.reporting import Outcome, report
 from forewarn_client.status import CANNOT_KNOW, NOTHING_TO_DO, look
+from forewarn_protocol.verification import TestType
 from forewarn_simulations.clocks import VirtualClock
 from forewarn_simulations.world import World, seeded_timing
 from tests.system.meetings import Meeting, Meetings
@@ -45,8 +46,9 @@ class Fortnight:
         async with self.world.device(name) as device:
             return (await look(device)).check
 
-    async def report(self, name: str, onset: date) -> Outcome:
-        code = (await self.world.server.issue_code(test_date=onset.isoformat())).code
+    async def report(self, name: str, onset: date | None, test_type: TestType = TestType.CONFIRMED) -> Outcome:
+        test_date = "" if onset is None else onset.isoformat()
+        code = (await self.world.server.issue_code(test_type=test_type, test_date=test_date)).code
         async with self.world.device(name) as device:
             return await report(device, code, onset=onset, consent=lambda _: True)
 
