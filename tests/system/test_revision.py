@@ -11,7 +11,7 @@ from forewarn_client.alerts import alerts_as_json
 from forewarn_client.device import Device
 from forewarn_client.fetching import fetch
 from forewarn_client.judging import judge
-from forewarn_client.reporting import Outcome
+from forewarn_client.reporting import Outcome, hand_over
 from forewarn_client.status import ALERT_IS_ACTIVE, NOTHING_TO_DO, look
 from forewarn_client.withdrawals import withdrawn_alerts
 from forewarn_protocol.errors import Missing, Refused
@@ -24,6 +24,7 @@ from forewarn_simulations.clocks import VirtualClock
 from forewarn_simulations.world import World, seeded_timing
 from tests.client.meetings import meet
 from tests.server.running_server import RunningServer
+from tests.server.sealed_upload import pass_on
 from tests.system.lossy_line import LossyLine
 from tests.system.meetings import Meeting, Meetings
 from tests.system.phones import Phones
@@ -120,6 +121,24 @@ async def test_a_withdrawal_whose_answer_is_lost_is_one_withdrawal(
         await seal(server.context)
         await fetch(near)
         assert await judge(near) == []
+        assert await alerts_as_json(near) == []
+        assert len(await withdrawn_alerts(near)) == 1
+
+
+async def test_a_withdrawal_may_leave_in_a_sealed_file_and_be_reported_online_too(
+    phones: Phones, server: RunningServer
+) -> None:
+    async with phones.phone("near") as near:
+        await warned_of_a_suspicion(phones, server, near)
+        code = await phones.code(testType="negative")
+        files: list[bytes] = []
+        async with phones.phone("case") as case:
+            assert await hand_over(case, code, files.append, consent=lambda _: True) is Outcome.SEALED
+        assert (await pass_on(server, files[0])).json["alreadyPublished"] is False
+        assert await phones.report("case", code) is Outcome.WITHDRAWN
+        await seal(server.context)
+        await fetch(near)
+        await judge(near)
         assert await alerts_as_json(near) == []
         assert len(await withdrawn_alerts(near)) == 1
 
