@@ -82,7 +82,10 @@ class IssueRequest(WireModel):
 
 
 class IssueAnswer(WireModel):
-    """A code for the person: short to say on the telephone, long to click."""
+    """A code for the person: short to say on the telephone, long to click.
+
+    While somebody guesses short codes, `code` and its expiry are those of the long one.
+    """
 
     uuid: Uuid
     code: Secret

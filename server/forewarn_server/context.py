@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from aiohttp import web
 
+from forewarn_server.codes.guesses import Guesses
 from forewarn_server.config import ServerSettings
 from forewarn_server.keyrings.folder import KeyFolder
 from forewarn_server.keyrings.living import KeyRings
@@ -31,6 +32,7 @@ class Context:
     exposure: Database
     registry: Database
     metrics: Metrics = field(default_factory=Metrics, repr=False)
+    guesses: Guesses = field(default_factory=Guesses, repr=False)
 
     def now_s(self) -> int:
         """Return the clock's Unix time in whole seconds."""

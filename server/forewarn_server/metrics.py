@@ -37,6 +37,12 @@ class Metrics:
             registry=self.registry,
         )
 
+        self.expected_guesses = Gauge(
+            "forewarn_expected_guesses",
+            "Guesses of short codes expected to succeed today (UTC), in steps of 0.0001; at 0.01 new codes are long.",
+            registry=self.registry,
+        )
+
     def note_departure(self, late_slots: int) -> None:
         """Count an answer to a phone that left so many slots of the clock grid too late."""
         self.answer_slots.observe(1 + late_slots)

@@ -3,15 +3,15 @@
 import hmac
 import secrets
 from datetime import date
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from forewarn_protocol.errors import Refused
 from forewarn_protocol.verification import (
     NONCE_BYTES,
-    SHORT_CODE_DIGITS,
     TOKEN_S,
     CertificateAnswer,
     CertificateRequest,
@@ -21,9 +21,11 @@ from forewarn_protocol.verification import (
     refuse,
 )
 from forewarn_server.certificates import mint
-from forewarn_server.codes.values import as_typed, long_hash, nonce_hash, short_hash, token_hash, token_of
+from forewarn_server.codes.values import as_typed, is_short, long_hash, nonce_hash, short_hash, token_hash, token_of
 from forewarn_server.context import Context
 from forewarn_server.store.exposure_tables import codes, tokens
+
+_WRONG: Final = frozenset({"code_invalid", "code_expired"})
 
 
 async def verify(context: Context, request: VerifyRequest) -> VerifyAnswer:
@@ -36,8 +38,13 @@ async def verify(context: Context, request: VerifyRequest) -> VerifyAnswer:
     # Without a nonce, one that nobody knows: the claim cannot be repeated.
     nonce = request.nonce or secrets.token_bytes(NONCE_BYTES)
     # Guesses end here, without a turn among the writers.
-    async with context.exposure.reading() as connection:
-        await claimable(context, connection, request, nonce, now_s)
+    try:
+        async with context.exposure.reading() as connection:
+            await claimable(context, connection, request, nonce, now_s)
+    except Refused as refusal:
+        if refusal.code in _WRONG and is_short(request.code):
+            await context.guesses.note_wrong_try(context.exposure, now_s)
+        raise
     async with context.exposure.writing() as connection:
         row, hashed = await claimable(context, connection, request, nonce, now_s)
         if row.nonce_hash is None:
@@ -89,18 +96,17 @@ async def claimable(
     Raises:
         Refused: code_invalid, code_expired, unsupported_test_type.
     """
-    code = as_typed(request.code)
-    is_short = len(code) == SHORT_CODE_DIGITS
-    column, digest = (codes.c.short_hash, short_hash) if is_short else (codes.c.long_hash, long_hash)
+    code, short = as_typed(request.code), is_short(request.code)
+    column, digest = (codes.c.short_hash, short_hash) if short else (codes.c.long_hash, long_hash)
     # The key of the day on which it was issued is still there, or the code is too old.
     digests = {digest(key, code): key for key in context.keys.code_hash.accepted}
     row = (await connection.execute(select(codes).where(column.in_(digests)))).first()
     if row is None:
         raise refuse("code_invalid")
-    hashed = nonce_hash(digests[row.short_hash if is_short else row.long_hash], nonce)
+    hashed = nonce_hash(digests[row.short_hash if short else row.long_hash], nonce)
     if row.nonce_hash is not None and not hmac.compare_digest(row.nonce_hash, hashed):
         raise refuse("code_invalid")
-    if now_s >= (row.short_expires_s if is_short else row.long_expires_s):
+    if now_s >= (row.short_expires_s if short else row.long_expires_s):
         raise refuse("code_expired")
     if row.test_type not in request.accept:
         raise refuse("unsupported_test_type")

@@ -142,11 +142,13 @@ async def _store(
     context: Context, exposure: AsyncConnection, uuid: str, request: IssueRequest, now_s: int
 ) -> IssueAnswer:
     drawn, hashes = await _draw_unused(context, exposure)
-    short_expires_s = now_s + SHORT_CODE_S
     long_expires_s = now_s + LONG_CODE_S
+    has_short = not await context.guesses.are_too_many(exposure, now_s)
+    short_expires_s = now_s + SHORT_CODE_S if has_short else long_expires_s
     row = {
         "uuid": uuid,
-        **hashes,
+        "short_hash": hashes["short_hash"] if has_short else None,
+        "long_hash": hashes["long_hash"],
         "short_expires_s": short_expires_s,
         "long_expires_s": long_expires_s,
         "test_type": request.test_type.value,
@@ -156,7 +158,7 @@ async def _store(
     await exposure.execute(insert(codes).values(row))
     return IssueAnswer(
         uuid=uuid,
-        code=drawn.short,
+        code=drawn.short if has_short else drawn.long,
         expires_at=formatdate(short_expires_s, usegmt=True),
         expires_at_timestamp=short_expires_s,
         long_code=drawn.long,

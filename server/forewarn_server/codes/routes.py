@@ -139,3 +139,9 @@ _ROUTES: Final = (
 def add_routes(app: web.Application) -> None:
     """Serve issue, batch-issue, checkcodestatus, expirecode, verify and certificate."""
     add(app, _ROUTES)
+    app.on_startup.append(_measure_guesses)
+
+
+async def _measure_guesses(app: web.Application) -> None:
+    context = app[CONTEXT]
+    context.metrics.expected_guesses.set_function(lambda: context.guesses.expected(context.now_s()))

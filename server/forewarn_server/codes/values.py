@@ -40,6 +40,11 @@ def as_typed(text: str) -> str:
     return "".join(text.split()).replace("-", "").lower()
 
 
+def is_short(text: str) -> bool:
+    """Tell which form of a code a person typed."""
+    return len(as_typed(text)) == SHORT_CODE_DIGITS
+
+
 def short_hash(key: SecretKey, code: str) -> bytes:
     """Return what the database keeps of a short code."""
     return key.mac(_SHORT, code.encode())

@@ -21,7 +21,7 @@ from forewarn_server.exports.sealing import exports_folder, publish_index
 from forewarn_server.hours import DAY_S
 from forewarn_server.public.turn import publishing_turn
 from forewarn_server.retention import erasures
-from forewarn_server.store.exposure_tables import batches, codes, keys, publishes, tokens
+from forewarn_server.store.exposure_tables import batches, codes, guesses, keys, publishes, tokens
 from forewarn_server.store.registry_tables import audit, issued
 from forewarn_server.store.registry_tables import erasures as recorded
 from forewarn_shell.files import clear_left_overs, sync_folder
@@ -74,6 +74,7 @@ def exposure_rules(settings: ServerSettings, now_s: int) -> tuple[Due, ...]:
         Due(batches, batches.c.end_s <= sealed_until_s, "export files stay 14 days"),
         Due(codes, codes.c.long_expires_s + CODE_AFTERLIFE_S <= now_s, "codes stay 3 days after they expired"),
         Due(tokens, tokens.c.expires_s <= now_s, "tokens stay until they expire"),
+        Due(guesses, guesses.c.day < now_s // DAY_S, "how much was guessed is known for the day"),
         Due(publishes, publishes.c.expires_s <= now_s, "a publish is remembered while its token can live"),
     )
 

@@ -15,7 +15,8 @@ codes: Final = Table(
     exposure,
     Column("uuid", String(36), primary_key=True),
     # Keyed hashes: who steals the database alone cannot try all 10^8 short codes against it.
-    Column("short_hash", LargeBinary(32), nullable=False, unique=True),
+    # Empty where the code has no short form.
+    Column("short_hash", LargeBinary(32), unique=True),
     Column("long_hash", LargeBinary(32), nullable=False, unique=True),
     Column("short_expires_s", Integer, nullable=False),
     Column("long_expires_s", Integer, nullable=False),
@@ -25,6 +26,15 @@ codes: Final = Table(
     # Hash of the nonce that claimed it, so that a lost answer can be asked for again; NULL: not claimed yet.
     Column("nonce_hash", LargeBinary(32)),
     Index("codes_by_expiry", "long_expires_s"),
+    Index("codes_by_short_expiry", "short_expires_s"),
+)
+
+guesses: Final = Table(
+    "guesses",
+    exposure,
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    # Wrong tries of that day, each times the short codes that lived at its moment. Not when, and not who.
+    Column("tries_times_living", Integer, nullable=False),
 )
 
 tokens: Final = Table(

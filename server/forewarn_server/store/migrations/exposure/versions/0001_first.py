@@ -26,7 +26,7 @@ def upgrade() -> None:
     op.create_table(
         "codes",
         sa.Column("uuid", sa.String(length=36), nullable=False),
-        sa.Column("short_hash", sa.LargeBinary(length=32), nullable=False),
+        sa.Column("short_hash", sa.LargeBinary(length=32), nullable=True),
         sa.Column("long_hash", sa.LargeBinary(length=32), nullable=False),
         sa.Column("short_expires_s", sa.Integer(), nullable=False),
         sa.Column("long_expires_s", sa.Integer(), nullable=False),
@@ -39,6 +39,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("short_hash"),
     )
     op.create_index("codes_by_expiry", "codes", ["long_expires_s"], unique=False)
+    op.create_index("codes_by_short_expiry", "codes", ["short_expires_s"], unique=False)
+    op.create_table(
+        "guesses",
+        sa.Column("day", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("tries_times_living", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("day"),
+    )
     op.create_table(
         "feeds",
         sa.Column("path", sa.String(length=200), nullable=False),
