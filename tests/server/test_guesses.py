@@ -35,7 +35,7 @@ async def after_many_guesses(server: RunningServer) -> None:
     """Let 97 of 100 have been used up."""
     await plant(server, MANY)
     async with server.context.exposure.writing() as connection:
-        await connection.execute(insert(guesses).values(day=NOON // DAY_S, tries_times_living=97 * MANY))
+        await connection.execute(insert(guesses).values(utc_day=NOON // DAY_S, tries_times_living=97 * MANY))
 
 
 async def guess(server: RunningServer, times: int, code: str = "00000000") -> None:

@@ -48,7 +48,7 @@ def test_list_shows_each_use_with_state_and_public_half_and_no_secret(data: Path
     listed = told(capsys)
     assert {key["use"] for key in listed} == set(Use)
     assert {key["state"] for key in listed} == {"active"}
-    assert {key["use"] for key in listed if key["public_key"]} == {"certificate", "export", "feed"}
+    assert {key["use"] for key in listed if key["public_key"]} == {"certificate", "export", "feed", "upload"}
     assert keys(data, "list") == 0
     shown = capsys.readouterr().out
     assert shown.count("active") == len(Use)

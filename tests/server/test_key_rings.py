@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -277,6 +278,11 @@ def test_secrets_may_come_as_systemd_hands_out_a_folder_of_credentials(folder: K
     for path in [path for path in folder.keys.rglob("*") if path.is_file() and path.parent != folder.keys]:
         (credentials / f"keys_{path.parent.name}_{path.name}").write_bytes(path.read_bytes())
     assert load(folder_in(credentials)).feed.active.public_base64 == load(folder).feed.active.public_base64
+
+
+def test_the_operators_page_has_a_row_for_each_use() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "keys.md").read_text()
+    assert set(re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)) == set(Use)
 
 
 def test_a_schedule_holds_no_secret(folder: KeyFolder) -> None:

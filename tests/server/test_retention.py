@@ -7,7 +7,7 @@ from sqlalchemy import Table, func, select, update
 from forewarn_server.exports.sealing import exports_folder, seal
 from forewarn_server.hours import DAY_S
 from forewarn_server.retention.forgetting import exposure_rules, forget, registry_rules
-from forewarn_server.store.exposure_tables import batches, codes, exposure, feeds, keys, publishes, tokens
+from forewarn_server.store.exposure_tables import batches, codes, exposure, feeds, guesses, keys, publishes, tokens
 from forewarn_server.store.registry_tables import api_keys, audit, erasures, issued, registry
 from tests.server.published_files import exports_of, index_of, let_pass, texts_in, texts_of
 from tests.server.reporting_phone import Phone, published
@@ -135,7 +135,7 @@ async def test_every_rule_of_forgetting_has_a_reason_and_every_table_with_citize
 ) -> None:
     rules = [*exposure_rules(server.context.settings, 0), *registry_rules(server.context.settings, 0)]
     assert all(rule.reason for rule in rules)
-    assert {rule.table for rule in rules} == {keys, batches, codes, tokens, publishes, issued, audit, erasures}
+    assert {rule.table for rule in rules} == {keys, batches, codes, guesses, tokens, publishes, issued, audit, erasures}
     # What has no rule: the last number of each feed, which must only rise, and the authority's own API keys.
     assert {*exposure.tables.values(), *registry.tables.values()} - {rule.table for rule in rules} == {feeds, api_keys}
 

@@ -47,7 +47,7 @@ class Guesses:
     async def are_too_many(self, connection: AsyncConnection, now_s: int) -> bool:
         """Tell whether new codes must be long."""
         self._begin(now_s // DAY_S)
-        today = select(guesses.c.tries_times_living).where(guesses.c.day == self._day)
+        today = select(guesses.c.tries_times_living).where(guesses.c.utc_day == self._day)
         self._written = await connection.scalar(today) or 0
         # What processes have not written yet is less than a step each.
         return self._written >= _ALLOWED - _STEP
@@ -55,10 +55,10 @@ class Guesses:
     async def _write(self, database: Database, now_s: int) -> None:
         async with database.writing() as connection:
             amount, self._unwritten = self._unwritten, 0
-            row = {"day": now_s // DAY_S, "tries_times_living": amount}
+            row = {"utc_day": now_s // DAY_S, "tries_times_living": amount}
             total = {"tries_times_living": guesses.c.tries_times_living + amount}
             await connection.execute(
-                insert(guesses).values(row).on_conflict_do_update(index_elements=["day"], set_=total)
+                insert(guesses).values(row).on_conflict_do_update(index_elements=["utc_day"], set_=total)
             )
             await self.are_too_many(connection, now_s)
 

@@ -74,7 +74,7 @@ def exposure_rules(settings: ServerSettings, now_s: int) -> tuple[Due, ...]:
         Due(batches, batches.c.end_s <= sealed_until_s, "export files stay 14 days"),
         Due(codes, codes.c.long_expires_s + CODE_AFTERLIFE_S <= now_s, "codes stay 3 days after they expired"),
         Due(tokens, tokens.c.expires_s <= now_s, "tokens stay until they expire"),
-        Due(guesses, guesses.c.day < now_s // DAY_S, "how much was guessed is known for the day"),
+        Due(guesses, guesses.c.utc_day < now_s // DAY_S, "how much was guessed is known for the day"),
         Due(publishes, publishes.c.expires_s <= now_s, "a publish is remembered while its token can live"),
     )
 

@@ -32,7 +32,7 @@ codes: Final = Table(
 guesses: Final = Table(
     "guesses",
     exposure,
-    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("utc_day", Integer, primary_key=True, autoincrement=False),
     # Wrong tries of that day, each times the short codes that lived at its moment. Not when, and not who.
     Column("tries_times_living", Integer, nullable=False),
 )

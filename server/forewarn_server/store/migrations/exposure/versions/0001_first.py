@@ -42,9 +42,9 @@ def upgrade() -> None:
     op.create_index("codes_by_short_expiry", "codes", ["short_expires_s"], unique=False)
     op.create_table(
         "guesses",
-        sa.Column("day", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("utc_day", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("tries_times_living", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("day"),
+        sa.PrimaryKeyConstraint("utc_day"),
     )
     op.create_table(
         "feeds",
