@@ -1,6 +1,7 @@
 import asyncio
 import base64
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from forewarn_protocol.sealed_uploads import SEALED_BYTES
 from forewarn_protocol.verification import VERIFICATION_ERRORS
 from forewarn_server import cli
 from forewarn_server.accounts.api_keys import Role, add
+from forewarn_server.config import ServerSettings
 from forewarn_server.configuration.issuing import configuration
 from forewarn_server.keyrings.changing import revoke_key, rotate_key
 from forewarn_server.keyrings.policies import Use
@@ -22,10 +24,10 @@ from forewarn_server.store.exposure_tables import publishes
 from forewarn_server.store.registry_tables import audit
 from forewarn_shell import command_line
 from tests.byte_scan import all_of, found, none_of
-from tests.server.hand_clock import NOON
+from tests.server.hand_clock import NOON, HandClock
 from tests.server.publish_routes import NOW, count, stored
 from tests.server.reporting_phone import HMAC_KEY, Phone, b64, day_key, published
-from tests.server.running_server import Reply, RunningServer
+from tests.server.running_server import Reply, RunningServer, running
 from tests.server.sealed_upload import pass_on, seal, sealed_case
 
 HOUR_S = 3600
@@ -284,3 +286,20 @@ def test_an_upload_is_passed_on_at_the_command_line(
     assert call("upload", file, "--data", data)[0] == 2
     assert call("upload", tmp_path / "nothing", "--data", data)[0] == 2
     assert call("upload", file)[0] == 2
+
+
+async def test_the_command_line_publishes_a_file_once(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with running(ServerSettings.load(data), HandClock(time.time())) as server:
+        _, _, sealed = await sealed_case(server)
+        (tmp_path / "keys.sealed").write_bytes(sealed)
+        arguments = ["upload", str(tmp_path / "keys.sealed"), "--data", str(data)]
+        for said in ("published\n", "already published, nothing was added\n"):
+            # A command runs an event loop of its own, beside the running server.
+            assert await asyncio.to_thread(command_line.run, cli.app, "forewarn-server", arguments) == 0
+            assert capsys.readouterr().out == said
+        assert await asyncio.to_thread(command_line.run, cli.app, "forewarn-server", [*arguments, "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == {"alreadyPublished": True}
+        assert await acts(server) == [("command line", "upload", "1 sealed upload")] * 3
+        assert await count(server, keys_table) == 3

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from forewarn_client.config import ClientSettings
 from forewarn_client.device import DEVICE_KEY_FILE, MOVED_FILE, Device, demand_diary
-from forewarn_client.erasing import destroy, destroy_moved
+from forewarn_client.erasing import destroy, destroy_moved, discard_unfinished
 from forewarn_client.moving.contents import write_contents
 from forewarn_client.moving.passphrase import Passphrase
 from forewarn_client.moving.sealed_file import CHUNK_BYTES, COST, Cost, SealedReader, SealedWriter
@@ -40,6 +40,7 @@ async def move_out(
     """
     demand_diary(settings.data)
     with only_daemon(settings.data):
+        discard_unfinished(settings.data)
         async with Device.open(settings, clock) as device:
             # As one transaction, so that no other command adds to the diary what the file lacks. The key goes inside
             # of it, too: what is written after it could never be read.

@@ -1,5 +1,8 @@
+import os
 import shutil
 import sqlite3
+import tracemalloc
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from forewarn_client.alerts import active_alerts
 from forewarn_client.config import SETTINGS_FILE, ClientSettings
 from forewarn_client.daemon import Daemon
 from forewarn_client.device import DATABASE_FILE, DEVICE_KEY_FILE, MOVED_FILE, Device
+from forewarn_client.diary.block import ScanWindow
 from forewarn_client.diary.schema import DAILY_TABLES
 from forewarn_client.erasing import erase
 from forewarn_client.fetching import fetch
@@ -17,8 +21,9 @@ from forewarn_client.judging import judge
 from forewarn_client.keyring import Keyring
 from forewarn_client.moving import leaving
 from forewarn_client.moving.contents import OPEN_TABLES, SEALED_TABLES
+from forewarn_client.moving.sealed_file import CHUNK_BYTES
 from forewarn_client.offering import Offer
-from forewarn_client.presence import only_daemon
+from forewarn_client.presence import LOCK_FILE, only_daemon
 from forewarn_client.radio.choosing import choose_radio
 from forewarn_client.reporting import Outcome, report
 from forewarn_client.status import look
@@ -369,6 +374,74 @@ async def test_what_is_refused_changes_nothing(
     await refused_in(new, clock, file, BadInput, "over 48 hours old")
     clock.jump(-1)
     assert (await into(new, clock, file)).file_deleted
+
+
+async def fill(settings: ClientSettings, clock: VirtualClock, windows: int) -> None:
+    """Record windows of a crowded room: a hundred neighbours, each heard twenty times."""
+    async with Device.open(settings, clock) as device:
+        for number in range(windows):
+            bursts = {os.urandom(20): [(40 * sample, -60) for sample in range(20)] for _ in range(100)}
+            await device.diary.record(ScanWindow(NOON_S - 240 * number, 240.0, bursts))
+
+
+async def test_damage_that_is_met_late_leaves_nothing_half_built(
+    old: ClientSettings, clock: VirtualClock, tmp_path: Path, file: Path
+) -> None:
+    await fill(old, clock, 60)
+    await out(old, clock, file)
+    whole = content(file) or b""
+    assert len(whole) > 5 * CHUNK_BYTES
+    put(file, whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(BadInput, match="damaged or was cut off"):
+        await into(tmp_path / "new", clock, file)
+    assert names_under(tmp_path / "new") == [LOCK_FILE]
+    put(file, whole)
+    await into(tmp_path / "new", clock, file)
+    async with Device.open(settings_of(tmp_path / "new"), clock) as device:
+        assert len(await device.diary.sightings(date(2025, 6, 16))) == 60 * 100 * 20
+
+
+@pytest.mark.slow
+async def test_a_large_diary_moves_in_little_memory(
+    old: ClientSettings, clock: VirtualClock, tmp_path: Path, file: Path, figure: Callable[[str], None]
+) -> None:
+    await fill(old, clock, 4_000)
+    tracemalloc.start()
+    await out(old, clock, file)
+    left_mb = tracemalloc.get_traced_memory()[1] / 1e6
+    megabytes = len(content(file) or b"") / 1e6
+    tracemalloc.reset_peak()
+    await into(tmp_path / "new", clock, file)
+    arrived_mb = tracemalloc.get_traced_memory()[1] / 1e6
+    tracemalloc.stop()
+    figure(f"a diary of {megabytes:.0f} MB moves out with {left_mb:.1f} MB of Python's memory and in with {arrived_mb:.1f} MB")
+    assert megabytes > 30
+    assert max(left_mb, arrived_mb) < 8
+
+
+async def test_while_a_diary_moves_out_nothing_can_be_added_that_its_file_lacks(
+    old: ClientSettings, clock: VirtualClock, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def add() -> None:
+        connection = sqlite3.connect(old.data / DATABASE_FILE, timeout=0)
+        try:
+            connection.execute("INSERT INTO finished_files (sha256) VALUES ('one more')")
+        finally:
+            connection.close()
+
+    refused: list[str] = []
+    whole = leaving._demand_whole
+
+    def try_meanwhile(*given: object) -> None:
+        with pytest.raises(sqlite3.OperationalError) as raised:
+            add()
+        refused.append(str(raised.value))
+        whole(*given)  # type: ignore[arg-type]
+
+    add()  # before, it can be
+    monkeypatch.setattr(leaving, "_demand_whole", try_meanwhile)
+    await out(old, clock, file)
+    assert refused == ["database is locked"]
 
 
 async def test_a_device_that_has_a_diary_takes_no_other(
