@@ -24,7 +24,7 @@ from forewarn_client.report_requests import certify, fill, publish
 from forewarn_client.report_state import ReportState
 from forewarn_client.translations import say
 from forewarn_protocol.configuration import DeviceConfiguration
-from forewarn_protocol.errors import Missing
+from forewarn_protocol.errors import Missing, NotVerified
 from forewarn_protocol.intervals import day_of, first_interval, interval_at
 from forewarn_protocol.publishing import PublishedKey, PublishRequest
 from forewarn_protocol.sealed_uploads import SealedUpload
@@ -75,12 +75,17 @@ async def hand_over(
     """Seal this device's keys to the server instead of sending them; `keep` gets the bytes and makes them durable.
 
     Whether they are ever published this device cannot know: the same code still reports them online, and the server
-    takes both for one. The same errors as `report`; Missing also where the server takes no sealed uploads.
+    takes both for one. The same errors as `report`; Missing also where the server takes no sealed uploads, NotVerified
+    where the configuration that names its key has expired.
     """
 
     async def seal(errand: Errand, connection: Connection) -> Outcome:
-        # A key that was changed since the last fetch would make a file that nobody opens.
-        configuration = (await refresh(device, connection, CONFIGURATION)).feed
+        # A key that was changed since the last fetch would make a file that nobody opens; one that was stolen, and is
+        # still told by a copy of an old configuration, a file that a stranger opens.
+        fetched = await refresh(device, connection, CONFIGURATION)
+        if fetched.expired:
+            raise NotVerified(say(errand.language, "expired.configuration"))
+        configuration = fetched.feed
         key = configuration.sealing_key()
         if key is None:
             raise Missing(say(errand.language, "report.no_uploads"))

@@ -414,7 +414,7 @@ async def test_a_large_diary_moves_in_little_memory(
     await into(tmp_path / "new", clock, file)
     arrived_mb = tracemalloc.get_traced_memory()[1] / 1e6
     tracemalloc.stop()
-    figure(f"a diary of {megabytes:.0f} MB moves out with {left_mb:.1f} MB of Python's memory and in with {arrived_mb:.1f} MB")
+    figure(f"a diary of {megabytes:.0f} MB moved: Python's memory out {left_mb:.1f} MB, in {arrived_mb:.1f} MB")
     assert megabytes > 30
     assert max(left_mb, arrived_mb) < 8
 
