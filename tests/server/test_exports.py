@@ -86,6 +86,23 @@ async def test_one_person_who_publishes_thrice_is_not_three(server: RunningServe
     assert (await seal(server.context)).files == 0
 
 
+async def test_each_report_type_waits_for_a_mix_of_its_own(server: RunningServer) -> None:
+    """The type stands beside each key: who is alone of one stands apart, whoever else is in the file."""
+    alone = Phone(server).past_keys()
+    await published(server, alone, issue={"testType": "likely"})
+    others = await three_reports(server)
+    assert (await seal(server.context)).files == 1
+    (first,) = await exports_of(server)
+    assert texts_of(*others) <= set(texts_in(first))
+    assert not texts_of(alone) & set(texts_in(first))
+    for _ in range(2):
+        await published(server, issue={"testType": "likely"})
+    assert (await seal(server.context)).files == 1
+    _, second = await exports_of(server)
+    assert texts_of(alone) <= set(texts_in(second))
+    assert {key.report_type for key in diagnosis_keys(second)} == {ReportType.CONFIRMED_CLINICAL_DIAGNOSIS}
+
+
 async def test_a_site_that_sets_one_report_a_file_gets_it_at_once(server: RunningServer) -> None:
     await published(server)
     assert (await seal(with_settings(server, minimum_reports_per_file=1).context)).files == 1
@@ -94,7 +111,7 @@ async def test_a_site_that_sets_one_report_a_file_gets_it_at_once(server: Runnin
 async def test_todays_key_waits_for_its_embargo_while_the_past_days_go(server: RunningServer) -> None:
     server.clock.advance(600)
     phone = Phone(server)
-    # Cut short after the interval before this one: the embargo ends two hours after that.
+    # Cut short at ten past twelve, published as ended at one: the embargo ends two hours after that.
     todays = [day_key(phone.today, period=phone.now - phone.today) for _ in range(3)]
     past = [Phone(server).past_keys(2) for _ in range(3)]
     for earlier, today in zip(past, todays, strict=True):
@@ -103,11 +120,12 @@ async def test_todays_key_waits_for_its_embargo_while_the_past_days_go(server: R
     (first,) = await exports_of(server)
     assert texts_of(*past) <= set(texts_in(first))
     assert not texts_of(todays) & set(texts_in(first))
-    server.clock.advance(2 * HOUR_S - 1)
+    server.clock.advance(2 * HOUR_S + 50 * 60 - 1)
     assert (await seal(server.context)).files == 0
     server.clock.advance(1)
     assert (await seal(server.context)).files == 1
     _, second = await exports_of(server)
+    assert {key.tek.rolling_period for key in diagnosis_keys(second)} == {13 * 6}
     assert texts_of(todays) <= set(texts_in(second))
 
 

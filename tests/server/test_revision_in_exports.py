@@ -68,7 +68,7 @@ async def test_a_key_revised_while_its_batch_is_claimed_and_unfinished_is_revise
     server: RunningServer,
 ) -> None:
     keys, token = await suspected(server)
-    others = await three_reports(server)
+    others = await three_reports(server, issue={"testType": "likely"})
     rules = sealing_rules(server.context.settings)
     (claimed,) = await batches.claim(server.context.exposure, rules, server.context.now_s())
     assert (await revise(server, keys, "negative", token)).status == 200
@@ -85,7 +85,7 @@ async def test_a_key_revised_while_its_batch_is_claimed_and_unfinished_is_revise
 async def test_revised_keys_wait_for_a_mix_of_their_own(server: RunningServer) -> None:
     """In a file they stand apart from the fresh ones: those of others would not hide whose keys these are."""
     alone, token = await suspected(server)
-    await three_reports(server)
+    await three_reports(server, issue={"testType": "likely"})
     await seal(server.context)
     assert (await revise(server, alone, "negative", token)).status == 200
     await three_reports(server)
@@ -104,7 +104,7 @@ async def test_revised_keys_wait_for_a_mix_of_their_own(server: RunningServer) -
 async def test_a_mix_of_one_is_what_lets_a_revision_out_alone(server: RunningServer) -> None:
     """Positive control: where the site asks for no mix, the same revision goes out at once."""
     alone, token = await suspected(server)
-    await three_reports(server)
+    await three_reports(server, issue={"testType": "likely"})
     await seal(server.context)
     assert (await revise(server, alone, "negative", token)).status == 200
     await seal_at_once(server)

@@ -52,15 +52,18 @@ async def waiting(connection: AsyncConnection, condition: ColumnElement[bool], s
 async def claim(database: Database, rules: SealingRules, now_s: int) -> list[Batch]:
     """Give every key that is due to new batches, padding included, in one transaction; none when nothing is due.
 
-    Two seals at once claim one after the other, and the second one finds nothing waiting.
+    Two seals at once claim one after the other, and the second one finds nothing waiting. What is free only since the
+    full hour waits for the next one: a file's end, its last full hour, is then true for each of its keys.
     """
+    now_s = hour_of(now_s)
     async with database.writing() as connection:
         # Each list of a file has a mix of its own: one person's revised keys stand side by side in theirs, however many
         # people's fresh keys stand in the other.
-        fresh = await waiting(connection, _fresh(now_s), keys.c.releasable_s)
+        fresh_due = _fresh(now_s) & keys.c.report_type.in_(await _types_due(connection, rules, now_s))
+        fresh = await waiting(connection, fresh_due, keys.c.releasable_s)
         revised = await waiting(connection, _revised(now_s), keys.c.revised_since_s)
-        fresh_keys, revised_keys = (found.keys if due(found, rules, now_s) else 0 for found in (fresh, revised))
-        plans = files(fresh_keys, revised_keys, rules)
+        revised_keys = revised.keys if due(revised, rules, now_s) else 0
+        plans = files(fresh.keys, revised_keys, rules)
         if not plans:
             return []
         start_s, end_s = await _span(connection, now_s)
@@ -71,16 +74,20 @@ async def claim(database: Database, rules: SealingRules, now_s: int) -> list[Bat
             row = {"start_s": start_s, "end_s": end_s, "place": place, "places": len(plans)}
             batch = await _new_batch(connection, {**row, "keys": plan.keys + plan.padding + with_revised})
             if plan.keys:
-                await _claim_fresh(connection, batch, plan, now_s)
+                await _claim_fresh(connection, batch, plan, fresh_due)
             if with_revised:
                 await _claim_revised(connection, batch, now_s)
             claimed.append(batch)
         return claimed
 
 
-async def unfinished(database: Database) -> list[Batch]:
-    """Return the batches whose file may not be on disk, oldest first."""
-    return await _batches(database, batches.c.sha256.is_(None))
+async def unfinished(database: Database, now_s: int) -> list[Batch]:
+    """Return the batches whose file may not be on disk, oldest first.
+
+    Not those that were claimed at a later hour than it is now: the clock was set back, and their keys may still be
+    under embargo.
+    """
+    return await _batches(database, batches.c.sha256.is_(None) & (batches.c.end_s <= now_s))
 
 
 async def finished(database: Database) -> list[Batch]:
@@ -143,6 +150,23 @@ def _revised(now_s: int) -> ColumnElement[bool]:
     return keys.c.revised_since_s <= now_s
 
 
+async def _types_due(connection: AsyncConnection, rules: SealingRules, now_s: int) -> list[int]:
+    """Return the report types whose fresh keys are due: each waits for a mix of its own.
+
+    The type stands beside each key, so a person alone of one is alone, however many others of other types are near.
+    """
+    types = await connection.scalars(select(keys.c.report_type).where(_fresh(now_s)).distinct())
+    return [
+        report_type
+        for report_type in types.all()
+        if due(
+            await waiting(connection, _fresh(now_s) & (keys.c.report_type == report_type), keys.c.releasable_s),
+            rules,
+            now_s,
+        )
+    ]
+
+
 async def _span(connection: AsyncConnection, now_s: int) -> tuple[int, int]:
     # What the files' headers claim; it must not be empty where a second seal falls into one hour.
     end_s = hour_of(now_s)
@@ -155,14 +179,12 @@ async def _new_batch(connection: AsyncConnection, row: dict[str, int]) -> Batch:
     return Batch(**result.mappings().one())
 
 
-async def _claim_fresh(connection: AsyncConnection, batch: Batch, plan: FilePlan, now_s: int) -> None:
+async def _claim_fresh(connection: AsyncConnection, batch: Batch, plan: FilePlan, fresh: ColumnElement[bool]) -> None:
     # The keys of one file are a range of the sorted keys: they are random, so the range says nothing.
-    last = await connection.scalar(
-        select(keys.c.key).where(_fresh(now_s)).order_by(keys.c.key).offset(plan.keys - 1).limit(1)
-    )
+    last = await connection.scalar(select(keys.c.key).where(fresh).order_by(keys.c.key).offset(plan.keys - 1).limit(1))
     await connection.execute(
         update(keys)
-        .where(and_(_fresh(now_s), keys.c.key <= last))
+        .where(and_(fresh, keys.c.key <= last))
         .values(batch_number=batch.number, releasable_s=None, report_group=None)
     )
     if plan.padding:
