@@ -107,6 +107,20 @@ class Errand:
             self.device.keyring.mark_sent_within(connection, state.spans, state.finding)
         report_state.finish(connection, self.device.vault, self.code, revision_token)
 
+    def give_up(self, connection: sqlite3.Connection) -> None:
+        """Close what the server refuses for good, inside a transaction that is open, so that the next code can succeed.
+
+        An earlier report or revision arrived and its answer never did: its keys are published, or changed, in a way
+        that this device cannot change. They are left out from now on; the other days are not.
+        """
+        state = report_state.advance(connection, self.device.vault, self.code)
+        held = self._held(connection, state.spans or ())
+        changed = {(key.tek.rolling_start, key.tek.rolling_period) for key in held if key.sent is not None}
+        if changed and state.finding is not None:
+            self.device.keyring.mark_sent_within(connection, changed, state.finding)
+        until = state.unsure_until if changed else state.unsure_until or state.chosen_until
+        report_state.give_up(connection, self.device.vault, self.code, until)
+
     def _choose(self, connection: sqlite3.Connection) -> tuple[ReportState, list[TemporaryExposureKey]]:
         device = self.device
         state = report_state.advance(connection, device.vault, self.code)

@@ -25,8 +25,9 @@ class ReportState(BaseModel):
     `spans` are the keys that were chosen, as (rolling start, rolling period); once chosen they never change, because a
     certificate is bound to them. `finding` is what the code stands for. `handed_over`: they were also sealed into a
     file for somebody else to pass on, and nobody here knows whether that arrived. What outlives a report, for the next
-    one to the same region: its onset, `published_until`, the first interval that no report has published yet, and
-    `revision_token`, by which the server lets this device change what it published.
+    one to the same region: its onset, `published_until`, the first interval that no report has published yet,
+    `unsure_until`, the same if one arrived whose answer never came, and `revision_token`, by which the server lets this
+    device change what it published.
     """
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
@@ -44,20 +45,28 @@ class ReportState(BaseModel):
     handed_over: bool = False
     done: bool = False
     published_until: int = 0
+    unsure_until: int = 0
     revision_token: str = Field(default="", repr=False)
 
     @classmethod
     def begin(cls, region: str, code: str, today: date, last: Self | None) -> Self:
         """Draw the secrets of a new report; `last` is the one before it to the same region."""
         kept = {} if last is None else last.model_dump(include={"onset", "published_until", "revision_token"})
+        unsure_until = 0 if last is None else max(last.unsure_until, last.chosen_until)
         return cls(
             begun=today,
             region=region,
             code=code,
             nonce=secrets.token_bytes(_SECRET_BYTES),
             hmac_key=secrets.token_bytes(_SECRET_BYTES),
+            unsure_until=unsure_until,
             **kept,
         )
+
+    @property
+    def chosen_until(self) -> int:
+        """The end of the newest key that was chosen and not yet noted as published; 0 if there is none."""
+        return max((start + period for start, period in self.spans or ()), default=0)
 
 
 def load(connection: sqlite3.Connection, vault: Vault, region: str | None = None) -> ReportState | None:
@@ -108,6 +117,19 @@ def advance(connection: sqlite3.Connection, vault: Vault, code: str, /, **step: 
 def finish(connection: sqlite3.Connection, vault: Vault, code: str, revision_token: str) -> ReportState:
     """Mark a report as published; what could publish it again is cleared."""
     state = advance(connection, vault, code)
+    published_until = max(state.published_until, state.chosen_until)
+    return _close(connection, vault, code, published_until, revision_token or state.revision_token)
+
+
+def give_up(connection: sqlite3.Connection, vault: Vault, code: str, published_until: int) -> ReportState:
+    """Mark a report as refused for good; the next one begins at `published_until`."""
+    state = advance(connection, vault, code)
+    return _close(connection, vault, code, max(state.published_until, published_until), state.revision_token)
+
+
+def _close(
+    connection: sqlite3.Connection, vault: Vault, code: str, published_until: int, revision_token: str
+) -> ReportState:
     return advance(
         connection,
         vault,
@@ -117,6 +139,7 @@ def finish(connection: sqlite3.Connection, vault: Vault, code: str, revision_tok
         nonce=bytes(_SECRET_BYTES),
         hmac_key=bytes(_SECRET_BYTES),
         spans=None,
-        published_until=max([state.published_until, *(start + period for start, period in state.spans or ())]),
-        revision_token=revision_token or state.revision_token,
+        published_until=published_until,
+        unsure_until=0,
+        revision_token=revision_token,
     )

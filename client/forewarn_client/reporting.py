@@ -10,7 +10,8 @@ second publish.
 """
 
 from collections.abc import Awaitable, Callable, Collection
-from datetime import date
+from contextlib import suppress
+from datetime import date, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -24,13 +25,17 @@ from forewarn_client.report_requests import certify, fill, publish
 from forewarn_client.report_state import ReportState
 from forewarn_client.translations import say
 from forewarn_protocol.configuration import DeviceConfiguration
-from forewarn_protocol.errors import Missing, NotVerified
+from forewarn_protocol.errors import BadInput, Missing, NotVerified, Refused
 from forewarn_protocol.intervals import day_of, first_interval, interval_at
 from forewarn_protocol.publishing import PublishedKey, PublishRequest
 from forewarn_protocol.sealed_uploads import SealedUpload
-from forewarn_protocol.verification import TestType, tekmac
+from forewarn_protocol.verification import TOKEN_S, TestType, tekmac
 
 _PARTIAL_FAILURE: Final = "partial_failure"
+_FOR_GOOD: Final = frozenset(
+    {"missing_revision_token", "invalid_revision_token", "key_already_revised", "invalid_report_type_transition"}
+)
+"""What the server says when keys were published or changed in a way that this device does not know of."""
 
 Consent = Callable[[Offer], bool]
 _LastStep = Callable[[Errand, Connection], Awaitable["Outcome"]]
@@ -109,14 +114,15 @@ async def _report(device: Device, code: str, wish: Wish, consent: Consent, last_
     if last is not None and last.code == errand.code and last.done:
         return Outcome.ALREADY
     async with connect(device.settings.server, device.clock) as connection:
-        offer = await device.database.read(errand.offer, last)
-        errand.demand_possible(offer, last)
-        if not consent(offer):
-            return Outcome.DECLINED
-        state = await device.database.write(
-            report_state.begin, device.vault, device.settings.region, errand.code, day_of(now)
-        )
         try:
+            last = await _finish_earlier(errand, last, connection, consent)
+            offer = await device.database.read(errand.offer, last)
+            errand.demand_possible(offer, last)
+            if not consent(offer):
+                return Outcome.DECLINED
+            state = await device.database.write(
+                report_state.begin, device.vault, device.settings.region, errand.code, day_of(now)
+            )
             state = await errand.verified(connection, state)
             if state.done:  # by another command on this device, meanwhile
                 return Outcome.ALREADY
@@ -130,6 +136,25 @@ async def _report(device: Device, code: str, wish: Wish, consent: Consent, last_
             raise Missing(say(language, "report.resume")) from error
 
 
+async def _finish_earlier(
+    errand: Errand, last: ReportState | None, connection: Connection, consent: Consent
+) -> ReportState | None:
+    """Ask again for the answer of another code's report that never came, while that can still be had.
+
+    Without it this device can change none of what was published. Returns the last report as it is then.
+    """
+    device = errand.device
+    if last is None or last.code == errand.code or last.spans is None:
+        return last
+    if day_of(errand.now) - last.begun > timedelta(seconds=TOKEN_S):
+        return last  # its token is dead
+    earlier = Errand(device, last.code, Wish(), errand.now)
+    if consent(await device.database.read(earlier.offer, last)):
+        with suppress(Refused, BadInput):
+            await _publish(earlier, connection)
+    return await device.database.read(report_state.load, device.vault, device.settings.region)
+
+
 async def _publish(errand: Errand, connection: Connection) -> Outcome:
     device = errand.device
     configuration = await remembered(device, CONFIGURATION)
@@ -139,7 +164,12 @@ async def _publish(errand: Errand, connection: Connection) -> Outcome:
     if state.done:
         return Outcome.ALREADY
     certificate = await certify(connection, errand.language, state.token or "", tekmac(keys, state.hmac_key))
-    answer = await publish(connection, errand.language, _request(configuration, state, keys, certificate))
+    try:
+        answer = await publish(connection, errand.language, _request(configuration, state, keys, certificate))
+    except Refused as error:
+        if error.code in _FOR_GOOD:
+            await device.database.write(errand.give_up)
+        raise
     await device.database.write(errand.finish, answer.revision_token)
     if state.finding is TestType.NEGATIVE:
         return Outcome.WITHDRAWN  # a key that the server did not take was forgotten there: it warns nobody

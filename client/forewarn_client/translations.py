@@ -311,12 +311,16 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "en": "the server has had too many requests: wait an hour, then run the same command with the same code",
     },
     "refused.published": {
-        "vi": "các khóa này đã được gửi trước đó: không cần làm gì thêm",
-        "en": "these keys have been sent before: there is nothing more to do",
+        "vi": "một số khóa đã được gửi trước đó và thiết bị này không đổi được nữa: "
+        "xin cơ quan y tế mã mới cho những ngày sau đó",
+        "en": "some of these keys were sent before, and this device cannot change them: "
+        "ask your health authority for a new code for the days since",
     },
     "refused.change": {
-        "vi": "máy chủ không nhận thay đổi này, những gì đã gửi vẫn giữ nguyên: báo cho cơ quan y tế",
-        "en": "the server does not take this change, what was sent stays as it is: tell your health authority",
+        "vi": "máy chủ không nhận thay đổi này, những gì đã gửi vẫn giữ nguyên: báo cho cơ quan y tế; "
+        "những ngày sau đó cần mã mới",
+        "en": "the server does not take this change, what was sent stays as it is: tell your health authority; "
+        "the days since need a new code",
     },
     "refused.server": {
         "vi": "máy chủ gặp lỗi: không mất gì, chờ một giờ rồi chạy lại lệnh này với cùng mã",

@@ -200,6 +200,32 @@ async def test_a_lost_answer_costs_neither_the_code_nor_a_second_revision(
     assert await report(device, code, consent=yes) is Outcome.ALREADY
 
 
+@pytest.mark.parametrize("agrees", [True, False])
+async def test_a_report_whose_answer_never_came_is_sent_again_only_if_the_person_agrees(
+    server: HonestServer, tmp_path: Path, clock: VirtualClock, *, agrees: bool
+) -> None:
+    async with phone(server, tmp_path, clock) as device:
+        await speak(device, range(3, -1, -1))
+        server.spoil("/v1/publish", lambda: None)
+        with pytest.raises(Missing):
+            await report(device, FIRST, consent=yes)
+        server.asked.clear()
+        asked: list[tuple[Offer, list[str]]] = []
+
+        def answer(offer: Offer) -> bool:
+            asked.append((offer, list(server.asked)))
+            return agrees
+
+        assert await report(device, THIRD, consent=answer) is (Outcome.SENT if agrees else Outcome.DECLINED)
+    (earlier, before), *others = asked
+    assert (earlier.finding, list(earlier.days), before) == (TestType.LIKELY, days(13, 14, 15, 16), [])
+    if agrees:
+        assert others[0][1] == ["/api/certificate", "/v1/publish"]
+        assert [offer.finding for offer, _ in others] == [None, TestType.CONFIRMED]
+    else:
+        assert server.asked == []
+
+
 @pytest.mark.parametrize("code", [SECOND, THIRD])
 @pytest.mark.parametrize("step", STEPS)
 async def test_a_process_that_dies_in_a_revision_goes_on_where_it_was(
