@@ -3,7 +3,11 @@
 import base64
 import json
 import re
+import shutil
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_private_key
@@ -18,6 +22,9 @@ from forewarn_server.keyrings.folder import SCHEDULE_FILE, KeyFolder
 from forewarn_server.keyrings.living import KeyRings
 from forewarn_server.keyrings.material import SecretKey, SigningKey
 from forewarn_server.keyrings.policies import CODE_HASH, EXPORT, FEED, POLICIES, REVISION, TOKEN, Policy, Use
+from forewarn_server.keyrings.schedule import Generation
+from forewarn_shell.files import write_durably
+from tests.dying import dies
 from tests.server.hand_clock import NOON, HandClock
 
 USES = tuple(Use)
@@ -34,6 +41,7 @@ def folder(tmp_path: Path) -> KeyFolder:
 
 
 def made_in(path: Path) -> KeyFolder:
+    path.mkdir(exist_ok=True)
     folder = folder_in(path)
     for policy in POLICIES.values():
         assert folder.create_missing(policy, NOON)
@@ -101,7 +109,7 @@ def test_a_lost_key_is_revoked_by_init_and_followed_at_once(folder: KeyFolder, u
 
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("name", ["v1", SCHEDULE_FILE])
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(content=st.binary(max_size=60))
 def test_a_damaged_key_or_schedule_is_one_line(folder: KeyFolder, use: Use, name: str, content: bytes) -> None:
     before = (folder.keys / use / name).read_bytes()
@@ -251,6 +259,87 @@ def test_a_crash_between_revocation_and_destruction_is_made_up_for(folder: KeyFo
     assert names(load(folder).token.accepted) == ["v2"]
     folder.destroy_ended(TOKEN, NOON)
     assert not path.exists()
+
+
+CHANGES: dict[str, tuple[Policy[Any], Callable[[KeyFolder], object]]] = {
+    "init": (TOKEN, lambda folder: folder.create_missing(TOKEN, NOON)),
+    "rotate": (TOKEN, lambda folder: folder.rotate(TOKEN, NOON, 0)),
+    "revoke, none announced": (TOKEN, lambda folder: folder.revoke(TOKEN, "v1", NOON)),
+    "revoke, one announced": (FEED, lambda folder: folder.revoke(FEED, "v2", NOON)),
+    "end": (FEED, lambda folder: folder.destroy_ended(FEED, NOON)),
+}
+
+
+@pytest.fixture
+def in_the_middle(tmp_path: Path) -> KeyFolder:
+    """A ring of feed keys of which v1 has just ended, v2 is active and v3 announced."""
+    folder = made_in(tmp_path / "whole")
+    folder.rotate(FEED, NOON - FEED.overlap_s, 0)
+    folder.rotate(FEED, NOON, LEAD_S)
+    return folder
+
+
+def killed_at_each_step(
+    whole: KeyFolder, tmp_path: Path, change: str, act: Callable[[KeyFolder], object] | None = None
+) -> int:
+    """Do a change, killed before its first step, its second, … until it comes through; return how many there are."""
+    policy, by_the_table = CHANGES[change]
+    act = act or by_the_table
+
+    def standing(folder: KeyFolder) -> list[str]:
+        ring = KeyRings(folder, HandClock()).of(policy)
+        return names((*ring.announced, *ring.accepted))
+
+    def started(name: object) -> KeyFolder:
+        folder = folder_in(shutil.copytree(whole.keys, tmp_path / f"{name}"))
+        if change == "init":
+            shutil.rmtree(folder.keys / policy.use)
+        return folder
+
+    done = started("done")
+    act(done)
+    wanted = [standing(done)] if change == "init" else [standing(whole), standing(done)]
+    at, died = 0, True
+    while died:
+        at += 1
+        folder = started(at)
+        died = dies(partial(act, folder), folder.keys, at)
+        if change == "init":  # nothing serves before it came through
+            act(folder)
+        assert standing(folder) in wanted
+        # The next hour clears up, and leaves no secret that no ring names.
+        folder.destroy_ended(policy, NOON)
+        assert standing(folder) in wanted
+        living = {each.name for each in folder.schedule(policy).living(NOON)}
+        assert {path.name for path in (folder.keys / policy.use).iterdir()} == {SCHEDULE_FILE, *living}
+    assert standing(folder) == wanted[-1]
+    return at - 1
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_killed_before_any_of_its_steps_on_files_is_done_or_was_never_begun(
+    in_the_middle: KeyFolder, tmp_path: Path, figure: Callable[[str], None], change: str
+) -> None:
+    steps = killed_at_each_step(in_the_middle, tmp_path, change)
+    figure(f"keys, {change}: killed before each of its {steps} steps on files: the old ring or the new one")
+
+
+def test_a_schedule_that_names_a_secret_before_it_is_there_is_found(in_the_middle: KeyFolder, tmp_path: Path) -> None:
+    """Positive control for the test above."""
+
+    def schedule_first(folder: KeyFolder) -> None:
+        named = folder.schedule(TOKEN).followed_by(Generation(name="v2", active_s=NOON))
+        write_durably(folder.keys / "token" / SCHEDULE_FILE, named.encode())
+        write_durably(folder.keys / "token" / "v2", TOKEN.kind.fresh())
+
+    with pytest.raises(Missing, match="token/v2"):
+        killed_at_each_step(in_the_middle, tmp_path, "rotate", schedule_first)
+
+
+def test_a_feed_key_that_has_ended_stays_so_when_the_clock_is_set_back(in_the_middle: KeyFolder) -> None:
+    in_the_middle.destroy_ended(FEED, NOON)
+    ring = KeyRings(in_the_middle, HandClock(NOON - 1)).feed
+    assert (names(ring.accepted), len(ring.over)) == (["v2"], 1)
 
 
 def test_a_clock_that_was_set_back_leaves_a_key_to_work_with(folder: KeyFolder) -> None:

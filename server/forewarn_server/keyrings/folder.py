@@ -1,7 +1,7 @@
 """Keys on disk: a schedule and a file per generation; each change is whole or not there, and a dead key is overwritten.
 
 Order is what makes a crash harmless. A new secret is durable before the schedule names it; a secret is destroyed after
-the schedule calls it dead. What is left over in between is overwritten by the next change.
+the schedule calls it dead. What is left over in between, the next hour's work destroys.
 """
 
 import fcntl
@@ -16,7 +16,7 @@ from forewarn_protocol.errors import BadInput, Missing, Refused
 from forewarn_server.config import KEY_VARIABLE_PREFIX, ServerSettings
 from forewarn_server.keyrings.policies import Policy, Use
 from forewarn_server.keyrings.schedule import FIRST, Generation, Schedule
-from forewarn_shell.files import make_folder, read_bounded, sync_folder, write_durably
+from forewarn_shell.files import clear_left_overs, make_folder, read_bounded, sync_folder, write_durably
 
 K = TypeVar("K")
 
@@ -144,16 +144,24 @@ class KeyFolder:
             return schedule.active(now_s)
 
     def destroy_ended(self, policy: Policy[K], now_s: int) -> int:
-        """Destroy the secrets of what has ended or was revoked, and take it off the schedule; return how many ended."""
+        """Take what has ended off the schedule, destroy every secret that is not needed, and return how many ended.
+
+        Also destroyed is what a change that was cut off left behind: a secret that the schedule never named.
+        """
         with self.turn():
-            schedule = self.schedule(policy)
-            dead = [each for each in schedule.generations if each not in schedule.living(now_s)]
-            for each in dead:
-                self._destroy(policy.use, each.name)
-            gone = [] if policy.remembered else [each for each in dead if _is_over(schedule, each, now_s)]
-            if gone:
-                self._write(policy.use, schedule.only(each for each in schedule.generations if each not in gone))
-            return len(gone)
+            schedule, folder = self.schedule(policy), self._folder(policy.use)
+            over = [each for each in schedule.generations if _is_over(schedule, each, now_s)]
+            if policy.remembered:
+                over = [each for each in over if each.revoked_s is None]
+            if over:
+                schedule = schedule.ended(over, now_s) if policy.remembered else schedule.dropped(over)
+                self._write(policy.use, schedule)
+            clear_left_overs(folder)
+            living = {each.name for each in schedule.living(now_s)}
+            for path in folder.glob("v[1-9]*"):
+                if path.name not in living:
+                    self._destroy(policy.use, path.name)
+            return len(over)
 
     def _without(self, policy: Policy[K], schedule: Schedule, name: str, now_s: int) -> Schedule:
         changed = schedule.without(name, now_s)

@@ -4,7 +4,7 @@ A generation is *active* from the moment that was set for it until a younger one
 longer used for anything new, for the overlap after that; then it has *ended*.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
@@ -145,13 +145,21 @@ class Schedule:
         """Return the generations whose time has not come."""
         return tuple(each for each in self.generations if self.state(each, now_s) is State.ANNOUNCED)
 
-    def only(self, kept: Iterable[Generation]) -> "Schedule":
-        """Return the schedule of these generations."""
-        return replace(self, generations=tuple(kept))
+    def dropped(self, generations: Collection[Generation]) -> "Schedule":
+        """Return the schedule without generations that nobody needs to know of any more."""
+        return replace(self, generations=tuple(each for each in self.generations if each not in generations))
+
+    def ended(self, generations: Collection[Generation], now_s: int) -> "Schedule":
+        """Return the schedule with generations over for good, also where the clock is set back."""
+        changed = self
+        for each in generations:
+            changed = _with(changed, each.model_copy(update={"revoked_s": max(now_s, each.active_s + 1)}))
+        return changed
 
     def _names(self) -> str:
         return ", ".join(each.name for each in self.generations)
 
 
 def _with(schedule: Schedule, changed: Generation) -> Schedule:
-    return schedule.only(changed if each.name == changed.name else each for each in schedule.generations)
+    generations = tuple(changed if each.name == changed.name else each for each in schedule.generations)
+    return replace(schedule, generations=generations)

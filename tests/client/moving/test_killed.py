@@ -1,13 +1,10 @@
 """`move` in a process that is killed before each of its steps on files."""
 
 import asyncio
-import os
 import shutil
-import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -19,33 +16,10 @@ from forewarn_protocol.errors import BadInput, ForewarnError, Missing
 from tests.byte_scan import all_of, found, none_of
 from tests.client.conftest import NOON_S
 from tests.client.moving.diaries import into, out, settings_of, speak
+from tests.dying import dies
 from tests.server.hand_clock import HandClock
 
 CLOCK = HandClock(NOON_S)
-_STEPS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.truncate", "sqlite3.connect"}
-
-
-def dies(act: Callable[[], Coroutine[Any, Any, object]], folder: Path, at: int) -> bool:
-    """Do something in a process that is killed before its step number `at` under a folder; False: it came through."""
-    child = os.fork()
-    if not child:
-        left = at
-
-        def count(event: str, given: tuple[object, ...]) -> None:
-            nonlocal left
-            if event in _STEPS and str(folder) in f"{given}":
-                left -= 1
-                if left == 0:
-                    os._exit(9)
-
-        sys.addaudithook(count)
-        try:
-            asyncio.run(act())
-        finally:
-            os._exit(0 if sys.exc_info()[0] is None else 1)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in {0, 9}
-    return code == 9
 
 
 def live(data: Path) -> None:
@@ -93,7 +67,7 @@ def old(tmp_path: Path) -> Path:
 def killed_while_leaving(old: Path, folder: Path, at: int) -> tuple[bool, bool, bool]:
     """Return whether `move out` was killed at this step, whether then the source is whole, and whether the file is."""
     source, file = shutil.copytree(old, folder / "old"), folder / "diary.move"
-    died = dies(lambda: out(settings_of(source), CLOCK, file), folder, at)
+    died = dies(lambda: asyncio.run(out(settings_of(source), CLOCK, file)), folder, at)
     return (
         died,
         is_whole(source),
@@ -160,7 +134,7 @@ def test_move_in_killed_anywhere_shows_the_whole_diary_or_none(
         folder = tmp_path / f"{at}"
         folder.mkdir()
         file, new = Path(shutil.copy(sealed, folder / "diary.move")), folder / "new"
-        died = dies(lambda new=new, file=file: into(new, CLOCK, file), folder, at)  # type: ignore[misc]
+        died = dies(lambda new=new, file=file: asyncio.run(into(new, CLOCK, file)), folder, at)  # type: ignore[misc]
         there = (new / DATABASE_FILE).exists()
         seen.add(there)
         assert is_whole(new) is there
