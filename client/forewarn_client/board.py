@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import suppress
 from typing import Final
 
 from forewarn_client.diary.database import Database
@@ -17,6 +18,8 @@ CLOCK_OFFSET: Final = "clock_offset_s"
 """The server's clock minus this device's, at the last download."""
 CLOCK_SURE_PREFIX: Final = "clock_sure_s:"
 """Before a number that says how well the clock was kept: the last time of which the device was sure."""
+MENDED_S: Final = "mended_s"
+"""When the diary was found damaged and begun anew with what could be read of it."""
 FORGETTING_OVERDUE_SINCE: Final = "forgetting_overdue_since_s"
 STRANGE_SIGHTINGS: Final = "strange_sightings"
 """Kind of anomaly → few or many, as the last judging found; absent when there was none."""
@@ -63,7 +66,11 @@ def note(connection: sqlite3.Connection, name: str, value: JsonValue) -> None:
 
 def read_all(connection: sqlite3.Connection) -> dict[str, JsonValue]:
     """Return all values inside a transaction that is already open."""
-    return {name: json.loads(value) for name, value in connection.execute("SELECT name, value FROM status")}
+    values = {}
+    for name, value in connection.execute("SELECT name, value FROM status"):
+        with suppress(ValueError):  # damaged: a job will write it anew
+            values[name] = json.loads(value)
+    return values
 
 
 def _clear_faults(connection: sqlite3.Connection) -> None:

@@ -9,11 +9,12 @@ import typer
 
 from forewarn_client import offline, report_command
 from forewarn_client.config import ClientSettings
+from forewarn_client.diary.database import Damaged
 from forewarn_client.erasing import erase as erase_data
 from forewarn_client.export_command import keys
 from forewarn_client.moving.cli import move
 from forewarn_client.running import read_status, run_daemon
-from forewarn_protocol.errors import BadInput
+from forewarn_protocol.errors import BadInput, Missing
 from forewarn_shell import command_line
 from forewarn_shell.clock import SystemClock
 
@@ -68,7 +69,10 @@ def status(context: typer.Context, as_json: Json = False) -> None:
 @app.command()
 def check(context: typer.Context, as_json: Json = False) -> None:
     """Exit with 0: nothing to do, 4: an alert is active, 3: can't know (the last match is over 24 h old)."""
-    found = read_status(settings_of(context), SystemClock())
+    try:
+        found = read_status(settings_of(context), SystemClock())
+    except Damaged as error:
+        raise Missing(f"can't know: {error.message}") from error
     shown = found.as_json()
     answer = {name: shown[name] for name in ("check", "alerts", "withdrawn", "last_match")}
     typer.echo(json.dumps(answer) if as_json else found.check_text)

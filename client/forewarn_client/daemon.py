@@ -4,22 +4,27 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from typing import Never
+from itertools import count
+from typing import Final, Never
 
 from forewarn_client.board import FAULT_PREFIX
 from forewarn_client.config import ClientSettings
 from forewarn_client.device import Device
-from forewarn_client.erasing import discard_unfinished
+from forewarn_client.diary.database import Damaged
 from forewarn_client.fetching import fetch
 from forewarn_client.forgetting import forget
 from forewarn_client.judging import judge
 from forewarn_client.listening import ScanPlan, listen
+from forewarn_client.mending import finish, is_lost, mend
 from forewarn_client.presence import only_daemon
 from forewarn_client.radio import Radio
 from forewarn_client.speaking import speak
 from forewarn_client.timing import Timing
 from forewarn_protocol.errors import ForewarnError
+from forewarn_protocol.intervals import interval_at
 from forewarn_shell.clock import Clock
+
+_VERIFY_EACH_S: Final = 24 * 3600.0
 
 _log = logging.getLogger(__name__)
 
@@ -43,17 +48,42 @@ class Daemon:
             ForewarnError: device or radio can't be opened, or another daemon has the device.
             ExceptionGroup: a programming error ended a job; the others were stopped.
         """
-        with only_daemon(self._settings.data):
-            discard_unfinished(self._settings.data)
-            async with Device.open(self._settings, self._clock) as device:
-                await device.status.clear_faults()
-                await self._radio.start()
+        data = self._settings.data
+        with only_daemon(data):
+            finish(data)
+            to_tell = [ready]
+            is_damaged = is_lost(data)
+            for attempt in count():
+                if is_damaged:
+                    await self._mend(attempt)
+                is_damaged = False
                 try:
-                    ready()
-                    await self._work(device)
-                finally:
-                    await self._radio.close()
+                    await self._open_and_work(to_tell)
+                except* Damaged:
+                    is_damaged = True
         raise AssertionError("a job of the daemon returned")
+
+    async def _open_and_work(self, to_tell: list[Callable[[], None]]) -> None:
+        async with Device.open(self._settings, self._clock) as device:
+            await device.status.clear_faults()
+            await self._radio.start()
+            try:
+                while to_tell:  # once, however often the diary is begun anew
+                    to_tell.pop()()
+                await self._work(device)
+            finally:
+                await self._radio.close()
+
+    async def _mend(self, attempt: int) -> None:
+        """Begin the diary anew; wait longer each time, for the disk itself may be what is failing."""
+        clock, (least_s, most_s) = self._clock, self._timing.back_off_s
+        if attempt > 1:
+            await clock.sleep_until(clock.monotonic() + min(least_s * 2.0 ** min(attempt, 30), most_s))
+        kept = await asyncio.to_thread(mend, self._settings.data, clock.utc())
+        _log.error("the diary was damaged: begun anew with the %d entries that could be read", kept)
+        async with Device.open(self._settings, clock) as device:
+            # What it spoke last may be among what was lost: other keys speak from here on.
+            await device.database.write(device.keyring.retire_within, interval_at(clock.utc()))
 
     async def _work(self, device: Device) -> None:
         timing, radio, plan = self._timing, self._radio, ScanPlan()
@@ -62,6 +92,7 @@ class Daemon:
             "listen": lambda: listen(device, radio, timing, plan),
             "fetch-and-match": lambda: _fetch_and_match(device, timing),
             "forget": lambda: _forget(device, timing),
+            "verify": lambda: _verify(device),
         }
         async with asyncio.TaskGroup() as group:
             for name, job in jobs.items():
@@ -81,6 +112,8 @@ class Daemon:
                         if faulty:
                             await device.status.note(FAULT_PREFIX + name, None)
                             wait_s, faulty = least_s, False
+            except Damaged:
+                raise  # no waiting mends it: the daemon begins the diary anew
             except (ForewarnError, OSError) as error:
                 await self._say(device, name, error, wait_s)
                 faulty = True
@@ -116,3 +149,11 @@ async def _forget(device: Device, timing: Timing) -> AsyncGenerator[None, None]:
         await forget(device)
         yield
         await clock.sleep_until(clock.monotonic() + timing.draw(timing.forget_gap_s))
+
+
+async def _verify(device: Device) -> AsyncGenerator[None, None]:
+    """Look for damage, first of all and then daily: nobody may read for weeks what it hit."""
+    while True:
+        await device.database.verify()
+        yield
+        await device.clock.sleep_until(device.clock.monotonic() + _VERIFY_EACH_S)

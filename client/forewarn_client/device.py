@@ -19,6 +19,7 @@ from forewarn_shell.clock import Clock
 
 DATABASE_FILE: Final = "diary.db"
 DEVICE_KEY_FILE: Final = "device.key"
+RESERVE_FILE: Final = "reserve"
 MOVED_FILE: Final = "moved"
 """An empty file: the diary that was here has moved to another device, and what is left of it is to be destroyed."""
 
@@ -44,7 +45,7 @@ class Device:
         Raises:
             Missing: folder or files can't be used, the device key is gone, the diary has moved to another device, or a
                 newer Forewarn wrote it.
-            BadInput: the files are damaged.
+            Damaged: the files are damaged.
         """
         _refuse_moved(settings.data)
         database = await Database.open(settings.data / DATABASE_FILE)

@@ -5,7 +5,8 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from forewarn_client.device import DATABASE_FILE, DEVICE_KEY_FILE, MOVED_FILE
+from forewarn_client.device import DATABASE_FILE, DEVICE_KEY_FILE, MOVED_FILE, RESERVE_FILE
+from forewarn_client.mending import MENDED_FILE
 from forewarn_client.presence import LOCK_FILE, only_daemon
 from forewarn_protocol.errors import Missing
 from forewarn_shell.files import sync_folder
@@ -19,6 +20,8 @@ _FILES: Final = (
     # SQLite's write-ahead log and its index.
     f"{DATABASE_FILE}-wal",
     f"{DATABASE_FILE}-shm",
+    MENDED_FILE,
+    RESERVE_FILE,
     LOCK_FILE,
     MOVED_FILE,
 )

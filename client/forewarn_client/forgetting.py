@@ -6,14 +6,18 @@ from typing import Final
 
 from forewarn_client import erasures
 from forewarn_client.board import FORGETTING_OVERDUE_SINCE, note, read_all
-from forewarn_client.device import Device
+from forewarn_client.device import RESERVE_FILE, Device
+from forewarn_client.diary.database import DiskFull
 from forewarn_client.diary.schema import DAILY_TABLES
 from forewarn_client.diary.vault import Vault, day_from, day_number
 from forewarn_protocol.intervals import INTERVAL_S, day_at, first_interval
+from forewarn_shell.reserve import Reserve
 
 _DAY_S: Final = 86_400
 KEPT_DAYS: Final = 14
 """Whole UTC days before today. Keys are published for 14 days: an older sighting can match nothing any more."""
+RESERVE_BYTES: Final = 128 * 1024
+"""Enough to write that some keys are destroyed, whatever else fills the disk."""
 MAY_LAG_S: Final = 3 * 3600
 """After the midnight at which a day is due: a running daemon comes for it about once an hour."""
 
@@ -23,18 +27,27 @@ _TABLES: Final = ("day_keys", *DAILY_TABLES)
 async def forget(device: Device) -> bool:
     """Forget every UTC day that is certainly more than 14 days ago; return whether nothing that is due is left.
 
+    The keys are destroyed on a full disk too; the rest then waits for space.
+
     False: another process still reads the old pages, or the clock has jumped ahead and nothing confirms it yet; the
     next call tries again.
     """
     verdict = await device.trust.look()
     first_kept = kept_from(verdict.reached_s)
+    reserve = Reserve(device.settings.data / RESERVE_FILE, RESERVE_BYTES)
     if await device.database.read(_is_due, first_kept):
         # The keys first, as a transaction of their own: from here on the rest is noise, whatever happens to it.
-        await device.database.write(_destroy_keys, device.vault, first_kept, verdict.reached_s)
+        try:
+            await device.database.write(_destroy_keys, device.vault, first_kept, verdict.reached_s)
+        except DiskFull:
+            reserve.release()
+            await device.database.write(_destroy_keys, device.vault, first_kept, verdict.reached_s)
+        await device.database.empty_log()
         await device.database.write(_delete_rows, first_kept)
         if not await device.database.wipe_free_pages():
             return False
         await device.database.write(_note_done, day_at(verdict.reached_s))
+    reserve.hold()
     return not await device.database.read(_holds_days_before, kept_from(verdict.now_s))
 
 

@@ -4,12 +4,14 @@ import secrets
 import sqlite3
 import struct
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final, Self
 
 from forewarn_client.diary.database import Database
 from forewarn_client.diary.vault import Vault, day_from, day_number
+from forewarn_protocol.errors import BadInput
 from forewarn_protocol.intervals import INTERVALS_PER_DAY, Interval, day_of, midnight
 from forewarn_protocol.keys import KEY_BYTES, TemporaryExposureKey
 from forewarn_protocol.verification import TestType
@@ -150,10 +152,11 @@ class Keyring:
             f"SELECT id, day, sealed FROM own_keys WHERE {condition} ORDER BY day, id",  # noqa: S608 - our two constants
             (day_number(day),),
         ).fetchall()
-        return [
-            OwnKey.decode(self._vault.unseal(connection, day_from(number), sealed, CONTEXT), row)
-            for row, number, sealed in rows
-        ]
+        keys = []
+        for row, number, sealed in rows:
+            with suppress(BadInput):  # damaged: it costs itself alone, and another key speaks in its place
+                keys.append(OwnKey.decode(self._vault.unseal(connection, day_from(number), sealed, CONTEXT), row))
+        return keys
 
     def _keep(self, connection: sqlite3.Connection, key: OwnKey) -> None:
         day = day_of(key.tek.rolling_start)

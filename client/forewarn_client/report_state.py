@@ -79,8 +79,8 @@ def load(connection: sqlite3.Connection, vault: Vault, region: str | None = None
         return None
     try:
         record = vault.unseal(connection, day_from(row[0]), row[1], CONTEXT)
-    except Missing:
-        return None  # the day's key is destroyed first, its rows a moment later
+    except (Missing, BadInput):
+        return None  # the day's key is destroyed first, its rows a moment later; or the entry is damaged
     state = ReportState.model_validate_json(record)
     return state if region in {None, state.region} else None
 

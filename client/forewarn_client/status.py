@@ -1,5 +1,6 @@
 """What `status` and `check` tell a person: whether the daemon works, and why not; what it last did; what to do."""
 
+import shutil
 import sqlite3
 from dataclasses import dataclass, field
 from datetime import date
@@ -24,6 +25,8 @@ NOTHING_TO_DO: Final = 0
 CANNOT_KNOW: Final = 3
 ALERT_IS_ACTIVE: Final = 4
 MATCH_IS_OLD_AFTER_S: Final = 24 * 3600
+DISK_IS_FULL_BELOW_BYTES: Final = 64 * 1024
+_DISK_IS_FULL: Final = "full, nothing new is spoken, recorded or matched: free some space"
 CLOCK_IS_WRONG_AFTER_S: Final = 120
 """Matching tolerates two hours; a device's clock that is minutes off has lost its time service."""
 
@@ -54,6 +57,8 @@ class Status:
     faults: dict[str, str] = field(default_factory=dict)
     encounters: dict[date, int] = field(default_factory=dict)
     damaged_entries: int = 0
+    mended_s: float | None = None
+    disk_is_full: bool = False
     strange_sightings: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -66,7 +71,7 @@ class Status:
         """The exit code of `check`."""
         if self.alerts:
             return ALERT_IS_ACTIVE
-        if self.clock_doubt:
+        if self.clock_doubt or self.disk_is_full:
             return CANNOT_KNOW
         # A match from the future is as good as none: the clock was set back since.
         age_s = None if self.last_match_s is None else self.now_s - self.last_match_s
@@ -81,6 +86,8 @@ class Status:
     def _no_alert_sentence(self) -> str:
         if self.check == NOTHING_TO_DO:
             return "nothing to do: no alert, and the last match is recent"
+        if self.disk_is_full:
+            return f"can't know: the disk is {_DISK_IS_FULL}"
         if self.clock_doubt:
             return f"can't know: this device's clock: {self.clock_doubt}"
         what = "nothing was matched yet" if self.last_match_s is None else "the last match is over 24 h old"
@@ -97,6 +104,8 @@ class Status:
             "last_match": _iso(self.last_match_s),
             "encounters": {day.isoformat(): count for day, count in self.encounters.items()},
             "damaged_entries": self.damaged_entries,
+            "mended": _iso(self.mended_s),
+            "disk_is_full": self.disk_is_full,
             "strange_sightings": self.strange_sightings,
             "clock_offset_s": self.clock_offset_s,
             "forgetting_overdue_since": _iso(self.forgetting_overdue_since_s),
@@ -117,6 +126,8 @@ class Status:
             (CLOCK, self.clock_doubt or _clock_sentence(self.clock_offset_s)),
             ("forgetting", self._forgetting_sentence()),
             ("alerts", "none" if not self.alerts else "see below"),
+            *([("disk", _DISK_IS_FULL)] if self.disk_is_full else []),
+            *([("mended", self._mended_sentence(self.mended_s))] if self.mended_s is not None else []),
             *([("damaged", self._damage_sentence())] if self.damaged_entries else []),
             *([("strange", self._strange_sentence())] if self.strange_sightings else []),
             ("encounters", "none in the diary" if not self.encounters else "identifiers heard, by UTC day"),
@@ -137,6 +148,9 @@ class Status:
     def _damage_sentence(self) -> str:
         what = "1 entry of the diary" if self.damaged_entries == 1 else f"{self.damaged_entries} entries of the diary"
         return f"{what} can no longer be read, the rest serves: check the disk; 'erase' starts anew"
+
+    def _mended_sentence(self, when_s: float) -> str:
+        return f"the diary was damaged and begun anew on {iso_utc(when_s)}, with all that could be read: check the disk"
 
     def _strange_sentence(self) -> str:
         kinds = ", ".join(f"{amount} {kind}" for kind, amount in self.strange_sightings.items())
@@ -179,6 +193,8 @@ async def look(device: Device) -> Status:
         },
         encounters=await device.diary.encounters_per_day(await device.database.read(first_kept_day, device)),
         damaged_entries=await device.database.read(_damaged_entries, device.vault),
+        mended_s=_seconds(values, board.MENDED_S),
+        disk_is_full=shutil.disk_usage(device.settings.data).free < DISK_IS_FULL_BELOW_BYTES,
         strange_sightings=strange if isinstance(strange := values.get(board.STRANGE_SIGHTINGS), dict) else {},
     )
 

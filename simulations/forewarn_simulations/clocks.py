@@ -104,7 +104,9 @@ class VirtualClock:
         """Look at the next turn of the loop whether time can go on; called when a task has stopped holding it."""
         if not self._look_is_due and self._sleepers:
             self._look_is_due = True
-            self._sleepers[0][4].get_loop().call_soon(self._step)
+            loop = self._sleepers[0][4].get_loop()
+            # A turn later: who is cancelled in this one, because another failed, wakes first and holds the time.
+            loop.call_soon(loop.call_soon, self._step)
 
     def _step(self) -> None:
         self._look_is_due = False

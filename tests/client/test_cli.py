@@ -154,8 +154,8 @@ def short_key(data: Path) -> None:
     [
         (newer, ["run"], 3, "newer Forewarn (schema 2): update Forewarn"),
         (newer, ["status"], 3, "newer Forewarn"),
-        (damaged, ["check"], 2, "is no diary"),
-        (short_key, ["run"], 2, "is no device key"),
+        (damaged, ["check"], 3, "can't know"),
+        (short_key, ["status"], 2, "is no device key any more"),
         (wrong_unit, ["run"], 2, "wanted: transmit power written into the metadata, whole dBm, -50..20"),
         (wrong_unit, ["erase", "--yes"], 2, "tx_power_dbm"),
         (other_radio, ["run"], 3, 'no radio "bluez" yet: set radio = "loopback"'),

@@ -134,7 +134,7 @@ async def test_a_damaged_page_is_told_in_one_line(tmp_path: Path) -> None:
         file.seek(4096)
         file.write(b"\xa5" * (path.stat().st_size - 4096))
     database = await Database.open(path)
-    with pytest.raises(BadInput, match="is damaged: erase it"):
+    with pytest.raises(BadInput, match="is damaged: 'run' begins it anew"):
         await database.read(names)
     await database.close()
 

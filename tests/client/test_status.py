@@ -62,6 +62,8 @@ async def test_what_the_jobs_noted_is_shown(device: Device, clock: VirtualClock)
         "last_match": None,
         "encounters": {"2025-06-15": 1, "2025-06-16": 1},
         "damaged_entries": 0,
+        "mended": None,
+        "disk_is_full": False,
         "strange_sightings": {},
         "clock_offset_s": -600.0,
         "forgetting_overdue_since": "2025-06-16T11:00:00Z",

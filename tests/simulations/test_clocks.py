@@ -337,3 +337,28 @@ async def test_a_scaled_clock_jumps_when_it_is_told_to_and_never_steps_its_monot
 def test_a_scaled_clock_refuses_a_factor_that_is_no_speed(factor: float) -> None:
     with pytest.raises(ValueError, match="factor"):
         ScaledClock(EPOCH_S, factor)
+
+
+async def test_a_sleeper_that_was_cancelled_holds_the_time_until_it_has_ended() -> None:
+    """The owner of a group whose member failed still has to see it: no time passes before that."""
+    clock = VirtualClock()
+    ended_s: list[float] = []
+
+    async def fails() -> None:
+        await clock.sleep_until(1)
+        raise ZeroDivisionError
+
+    async def owner() -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fails())
+                for _ in range(3):
+                    group.create_task(clock.sleep_until(9_000))
+        except* ZeroDivisionError:
+            ended_s.append(clock.monotonic())
+
+    await clock.run_for(0)
+    task = asyncio.create_task(owner())
+    await clock.run_for(7_200)
+    assert ended_s == [1]
+    await task

@@ -5,13 +5,22 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 
 from forewarn_client.diary.schema import SCHEMA_VERSION, STATEMENTS
 from forewarn_protocol.errors import BadInput, ForewarnError, Missing
 from forewarn_shell.files import make_folder
+
+
+class Damaged(BadInput):
+    """The diary's own files can no longer be read: the daemon begins them anew with what can."""
+
+
+class DiskFull(Missing):
+    """There is no space left for what was to be written; nothing of it was."""
+
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,15 +44,17 @@ _PRAGMAS: Final = (
 _REBUILD: Final = "VACUUM"
 _EMPTY_LOG: Final = "PRAGMA wal_checkpoint(TRUNCATE)"
 
+_IS_DAMAGED: Final = "is damaged: 'run' begins it anew with what can be read, 'erase' destroys it"
+
 _FAULTS: Final[dict[int, tuple[type[ForewarnError], str]]] = {
-    sqlite3.SQLITE_FULL: (Missing, "cannot grow, the disk is full: free some space"),
+    sqlite3.SQLITE_FULL: (DiskFull, "cannot grow, the disk is full: free some space"),
     sqlite3.SQLITE_BUSY: (Missing, "is held by another program: close it, or try again"),
     sqlite3.SQLITE_READONLY: (Missing, "may not be written: check the owner of its folder"),
     sqlite3.SQLITE_CANTOPEN: (Missing, "cannot be opened: check the folder and its owner"),
     sqlite3.SQLITE_PERM: (Missing, "may not be opened: check the owner of its folder"),
-    sqlite3.SQLITE_IOERR: (Missing, "cannot be read or written: check the disk"),
-    sqlite3.SQLITE_CORRUPT: (BadInput, "is damaged: erase it to start a new one"),
-    sqlite3.SQLITE_NOTADB: (BadInput, "is no diary: give another --data, or erase it to start a new one"),
+    sqlite3.SQLITE_IOERR: (Missing, "cannot be read or written: check the disk, and whether it is full"),
+    sqlite3.SQLITE_CORRUPT: (Damaged, _IS_DAMAGED),
+    sqlite3.SQLITE_NOTADB: (Damaged, "is no diary any more: 'run' begins it anew, 'erase' destroys it"),
 }
 
 
@@ -55,7 +66,7 @@ class Database:
 
     Raises:
         Missing: the file can't be opened or written, or was made by a newer Forewarn.
-        BadInput: the file is damaged or no diary.
+        Damaged: the file is damaged or no diary.
     """
 
     def __init__(self, path: Path, connection: sqlite3.Connection, worker: ThreadPoolExecutor) -> None:
@@ -67,7 +78,7 @@ class Database:
     async def open(cls, path: Path) -> Self:
         """Open the database, creating it (mode 0600) where there is none."""
         worker = ThreadPoolExecutor(1, thread_name_prefix="diary")
-        connecting = worker.submit(_connect, path)
+        connecting = worker.submit(connect, path)
         try:
             return cls(path, await asyncio.wrap_future(connecting), worker)
         except BaseException:
@@ -91,12 +102,25 @@ class Database:
         """
         return await asyncio.wrap_future(self._worker.submit(self._wipe_free_pages))
 
+    async def verify(self) -> None:
+        """Read every page of the file: damage must be found before somebody needs what it hit.
+
+        Raises:
+            Damaged: a page is not what it should be.
+        """
+        if await asyncio.wrap_future(self._worker.submit(_first_fault, self.path)) != "ok":
+            raise Damaged(f"{self.path} {_IS_DAMAGED}")
+
+    async def empty_log(self) -> bool:
+        """Bring the write-ahead log into the file and empty it; return whether it is, as `wipe_free_pages` does."""
+        return await asyncio.wrap_future(self._worker.submit(self._checkpoint))
+
     async def close(self) -> None:
         """Close the connection after whatever still runs on it."""
-        closing = self._worker.submit(self._connection.close)
+        closed = self._worker.submit(self._connection.close)
         self._worker.shutdown(wait=False)
         # Cancellation must not take the closing off the queue.
-        await asyncio.shield(asyncio.wrap_future(closing))
+        await asyncio.shield(asyncio.wrap_future(closed))
 
     async def _run(self, begin: str, act: Callable[[], T]) -> T:
         return await asyncio.wrap_future(self._worker.submit(self._transact, begin, act))
@@ -107,20 +131,36 @@ class Database:
             try:
                 result = act()
                 self._connection.execute("COMMIT")
-            except BaseException:
+            except BaseException as error:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+                self._give_back(error)
                 raise
             return result
 
+    def _give_back(self, error: BaseException) -> None:
+        # What a transaction has written into the log before the disk was full would keep it full.
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+            with suppress(sqlite3.OperationalError):
+                self._connection.execute(_EMPTY_LOG)
+
     def _wipe_free_pages(self) -> bool:
         with _explained(self.path):
-            self._connection.execute(_REBUILD)
+            try:
+                self._connection.execute(_REBUILD)
+            except sqlite3.OperationalError as error:
+                self._give_back(error)
+                raise
+            return self._checkpoint()
+
+    def _checkpoint(self) -> bool:
+        with _explained(self.path):
             busy, _, _ = self._connection.execute(_EMPTY_LOG).fetchone()
             return not busy
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a diary's file, creating it (mode 0600) with its tables where there is none; raises as `Database` does."""
     try:
         make_folder(path.parent, mode=0o700)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -163,6 +203,13 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 def _version(connection: sqlite3.Connection) -> int:
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version
+
+
+def _first_fault(path: Path) -> str:
+    # A connection of its own: what another one holds in its cache is whole, whatever the disk has become.
+    with _explained(path), closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+        fault: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    return fault
 
 
 @contextmanager

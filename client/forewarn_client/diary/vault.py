@@ -11,6 +11,7 @@ from typing import Final, Self
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from forewarn_client.diary.database import Damaged
 from forewarn_protocol.errors import BadInput, Missing
 from forewarn_protocol.intervals import INTERVALS_PER_DAY, day_of, first_interval
 from forewarn_shell.files import make_folder, read_bounded, sync_folder, temporary_beside
@@ -84,17 +85,17 @@ class Vault:
 
         Raises:
             Missing: the file may not be read or written.
-            BadInput: the file is not a device key.
+            Damaged: the file is not a device key.
         """
         if not path.exists():
             _create(path)
         key = read_bounded(path, KEY_BYTES)
         if len(key) != KEY_BYTES:
-            raise BadInput(f"{path} is no device key: bring back the right file, or erase the diary to start anew")
+            raise Damaged(f"{path} is no device key any more: 'run' begins the diary anew, 'erase' destroys it")
         return cls(key)
 
     def day(self, connection: sqlite3.Connection, day: date, *, create: bool = False) -> DaySeal:
-        """Return the seal of a day; with `create`, its key is made where there is none.
+        """Return the seal of a day; with `create`, its key is made where none can be read.
 
         Raises:
             Forgotten: there is no key.
@@ -103,20 +104,22 @@ class Vault:
         """
         number = day_number(day)
         row = connection.execute("SELECT wrapped FROM day_keys WHERE day = ?", (number,)).fetchone()
-        if row is None:
-            if not create:
-                raise Forgotten(f"{day.isoformat()} is forgotten: its entries can no longer be read")
-            key = secrets.token_bytes(KEY_BYTES)
-            connection.execute("INSERT INTO day_keys (day, wrapped) VALUES (?, ?)", (number, self._wrap(number, key)))
-        else:
+        if row is not None:
             try:
-                key = self._unwrap(number, row[0])
+                return DaySeal(number, self._unwrap(number, row[0]))
             except Missing as error:
-                if self._is_the_right_one(connection):
+                if not self._is_the_right_one(connection):
+                    raise
+                if not create:
                     raise BadInput(
-                        f"the diary's key of {day.isoformat()} is damaged: check the disk, then erase to start anew"
+                        f"the diary's key of {day.isoformat()} is damaged: what it sealed is lost"
                     ) from error
-                raise
+        elif not create:
+            raise Forgotten(f"{day.isoformat()} is forgotten: its entries can no longer be read")
+        # In the place of a damaged one, too: what that sealed is lost, and the day must go on being written.
+        key = secrets.token_bytes(KEY_BYTES)
+        row = (number, self._wrap(number, key))
+        connection.execute("INSERT OR REPLACE INTO day_keys (day, wrapped) VALUES (?, ?)", row)
         return DaySeal(number, key)
 
     def seal(self, connection: sqlite3.Connection, day: date, plaintext: bytes, context: bytes) -> bytes:
