@@ -41,7 +41,7 @@ async def live(device: Device, days: range) -> None:
                 sealed = device.vault.seal(connection, day, b"something of that day", b"kind")
                 connection.execute(f"INSERT INTO {table} (day, sealed) VALUES (?, ?)", (day_number(day), sealed))  # noqa: S608 - ours
             if not connection.execute("SELECT 1 FROM reports").fetchone():
-                report_state.store(connection, device.vault, ReportState.begin("12345678", day))
+                report_state.store(connection, device.vault, ReportState.begin("vn", "12345678", day, None))
 
         await device.database.write(plant, day_at(noon_s))
 
