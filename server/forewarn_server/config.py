@@ -60,7 +60,9 @@ class ServerSettings(BaseSettings):
     answer_grid_ms: int = Field(
         50, ge=0, le=1_000, description="milliseconds of a slot of the clock grid on which phones are answered"
     )
-    upload_wait_seconds: int = Field(20, ge=1, le=600, description="seconds that the body of a request may take")
+    upload_wait_seconds: int = Field(
+        20, ge=1, le=600, description="seconds that the head of a request may take, and then its body"
+    )
 
     codes_per_key_and_day: int = Field(1_000, ge=0, le=1_000_000, description="codes an API key may issue in a UTC day")
     maximum_symptom_days: int = Field(14, ge=1, le=28, description="days that a symptom or test date may lie back")

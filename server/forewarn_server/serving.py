@@ -13,8 +13,10 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from forewarn_protocol.errors import Missing
 from forewarn_server.config import ServerSettings
+from forewarn_server.context import CONTEXT
 from forewarn_server.jobs import SUPERVISOR
 from forewarn_server.metrics import Metrics
+from forewarn_server.silent_callers import SilentCallers
 
 # The library's own messages name the caller's address: nobody hears them. Faults of ours are told by `problems`.
 _silent: Final = logging.getLogger("forewarn_server.unheard")
@@ -24,6 +26,10 @@ _silent.disabled = True
 
 # A request takes milliseconds; whoever is still sending after this is cut off, and repeats what was not acknowledged.
 _SHUTDOWN_S: Final = 3.0
+
+# A proxy in front opens a connection anew now and then; who only holds one is not waited for: the library would do so
+# for an hour.
+_KEEP_ALIVE_S: Final = 75.0
 
 # No setting: who reads metrics from elsewhere does so through a tunnel or a proxy of the operator's.
 _METRICS_HOST: Final = "127.0.0.1"
@@ -37,7 +43,9 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
     Raises:
         Missing: the address cannot be listened on; or what `create_app` needs at start-up is not there.
     """
-    async with _site(app, host, port) as url:
+    silent = SilentCallers()
+    app.middlewares.insert(0, silent.note)
+    async with _site(app, host, port, silent=silent) as url:
         yield url
     if not app[SUPERVISOR].cancelled():
         # A job that met a programming error: only now, when databases and sockets are closed, may it be told.
@@ -63,13 +71,27 @@ async def telling(metrics: Metrics, port: int) -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def _site(
-    app: web.Application, host: str, port: int, *, remedy: str = "choose another with --host and --port"
+    app: web.Application,
+    host: str,
+    port: int,
+    *,
+    remedy: str = "choose another with --host and --port",
+    silent: SilentCallers | None = None,
 ) -> AsyncIterator[str]:
     runner = web.AppRunner(
-        app, access_log=None, logger=_silent, handle_signals=False, auto_decompress=False, shutdown_timeout=_SHUTDOWN_S
+        app,
+        access_log=None,
+        logger=_silent,
+        handle_signals=False,
+        auto_decompress=False,
+        keepalive_timeout=_KEEP_ALIVE_S,
+        shutdown_timeout=_SHUTDOWN_S,
     )
     try:
         await runner.setup()
+        if silent is not None and (server := runner.server) is not None:
+            # The head of a request may take as long as its body may.
+            silent.watch(lambda: server.connections, app[CONTEXT].settings.upload_wait_seconds)
         site = web.TCPSite(runner, host, port)
         try:
             await site.start()
@@ -80,6 +102,8 @@ async def _site(
             raise Missing(f"the address {host} port {port} {reason}: {remedy}") from error
         yield f"http://{_for_url(host)}:{runner.addresses[0][1]}"
     finally:
+        if silent is not None:
+            silent.stop()
         await runner.cleanup()
 
 
