@@ -2,13 +2,17 @@ import base64
 import hashlib
 import hmac
 import json
+from contextlib import suppress
 
 import pytest
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from forewarn_protocol.errors import BadInput, BadMessage
+from forewarn_protocol.errors import BadInput, BadMessage, ForewarnError
 from forewarn_protocol.exports.signing import public_key_to_base64
 from forewarn_protocol.publishing import PublishedKey, PublishRequest
 from forewarn_protocol.sealed_uploads import (
@@ -156,6 +160,50 @@ def test_a_sealed_message_that_is_no_publish_is_malformed(publish: dict[str, obj
     opened = SealedUpload.open(upload.seal(KEY.public_key(), "vn", fill), [KEY], "vn")
     with pytest.raises(BadMessage):
         opened.request("a certificate")
+
+
+PLAIN_BYTES = SEALED_BYTES - 32 - 16
+NASTY = [
+    b"",
+    b"null",
+    b"[]",
+    b'{"made":1,"token":"t","publish":' + b"[" * 3000,
+    b'{"made":1,"token":"t","publish":' + b'{"a":' * 1000 + b"1" + b"}" * 1001,
+    b'{"made":1,"token":"t","publish":{"a":' + b"9" * 4299 + b"}}",
+    b'{"made":1,"token":"t","publish":{"a":' + b"9" * 4301 + b"}}",
+    b'{"made":1,"token":"t","publish":{"a":-' + b"9" * 7000 + b"}}",
+    b'{"made":1,"token":"t","publish":{"a":1e999,"b":NaN,"c":-Infinity}}',
+    b'{"made":1,"token":"t","publish":{"a":"\\ud800"}}',
+    b'{"made":1,"token":"t","publish":{"a":"\xff"}}',
+    b'{"made":1,"token":"t","publish":{"verificationPayload":"mine","verification_payload":"mine too"}}',
+    b'{"made":-1,"token":"","publish":{}}',
+]
+some_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
+    max_leaves=10,
+)
+fields = st.sampled_from(["temporaryExposureKeys", "keys", "hmacKey", "healthAuthorityID", "padding", "revisionToken"])
+
+
+def opens_quietly(plain: bytes) -> None:
+    """Anybody may seal anything: whatever it is, only the family of errors comes out."""
+    data = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_128_GCM).encrypt(
+        plain.ljust(PLAIN_BYTES)[:PLAIN_BYTES], KEY.public_key(), info=b"forewarn upload v1vn"
+    )
+    with suppress(ForewarnError):
+        SealedUpload.open(data, [KEY], "vn").request("a certificate")
+
+
+@pytest.mark.parametrize("plain", NASTY, ids=range(len(NASTY)))
+def test_whatever_a_stranger_seals_only_the_family_of_errors_comes_out(plain: bytes) -> None:
+    opens_quietly(plain)
+
+
+@given(st.dictionaries(fields, some_json, max_size=6) | some_json)
+@settings(deadline=None, max_examples=50)
+def test_whatever_stands_where_the_publish_belongs_only_the_family_of_errors_comes_out(publish: object) -> None:
+    opens_quietly(json.dumps({"made": 1, "token": "t", "publish": publish}).encode())
 
 
 def test_what_is_sealed_is_in_no_repr() -> None:

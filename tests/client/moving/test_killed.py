@@ -20,6 +20,8 @@ from tests.dying import dies
 from tests.server.hand_clock import HandClock
 
 CLOCK = HandClock(NOON_S)
+EVERY = pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.slow)])
+"""Every fourth step, or each."""
 
 
 def live(data: Path) -> None:
@@ -75,14 +77,15 @@ def killed_while_leaving(old: Path, folder: Path, at: int) -> tuple[bool, bool, 
     )
 
 
+@EVERY
 def test_move_out_killed_anywhere_leaves_the_source_whole_or_the_file(
-    old: Path, tmp_path: Path, figure: Callable[[str], None]
+    old: Path, tmp_path: Path, figure: Callable[[str], None], stride: int
 ) -> None:
     secret = {"device key": [(old / DEVICE_KEY_FILE).read_bytes()]}
     at, seen = 0, set[tuple[bool, bool]]()
     died = True
     while died:
-        at += 1
+        at += stride
         folder = tmp_path / f"{at}"
         folder.mkdir()
         died, source, file = killed_while_leaving(old, folder, at)
@@ -99,7 +102,7 @@ def test_move_out_killed_anywhere_leaves_the_source_whole_or_the_file(
         assert found(folder / "old", secret) == none_of(secret)
     assert found(old, secret) == all_of(secret)
     assert {(True, False), (True, True), (False, True)} >= seen >= {(True, False), (False, True)}
-    figure(f"move out killed before each of its {at - 1} steps on files: never neither source nor file")
+    figure(f"move out killed before {at // stride - 1} steps on files (1 in {stride}): never neither source nor file")
 
 
 def test_with_the_keys_destroyed_before_the_file_is_whole_such_a_kill_loses_the_diary(
@@ -123,14 +126,15 @@ def test_with_the_keys_destroyed_before_the_file_is_whole_such_a_kill_loses_the_
     assert (True, False, False) in outcomes
 
 
+@EVERY
 def test_move_in_killed_anywhere_shows_the_whole_diary_or_none(
-    old: Path, tmp_path: Path, figure: Callable[[str], None]
+    old: Path, tmp_path: Path, figure: Callable[[str], None], stride: int
 ) -> None:
     sealed = tmp_path / "diary.move"
     asyncio.run(out(settings_of(old), CLOCK, sealed))
     at, seen, died = 0, set[bool](), True
     while died:
-        at += 1
+        at += stride
         folder = tmp_path / f"{at}"
         folder.mkdir()
         file, new = Path(shutil.copy(sealed, folder / "diary.move")), folder / "new"
@@ -144,4 +148,4 @@ def test_move_in_killed_anywhere_shows_the_whole_diary_or_none(
         assert not (folder / "started" / INCOMING_FOLDER).exists()
         assert there or arrives(file, new)
     assert seen == {False, True}
-    figure(f"move in killed before each of its {at - 1} steps on files: the whole diary or none")
+    figure(f"move in killed before {at // stride - 1} steps on files (1 in {stride}): the whole diary or none")

@@ -9,9 +9,10 @@ import pytest
 from forewarn_client import cli
 from forewarn_client.config import SETTINGS_FILE
 from forewarn_client.device import DATABASE_FILE, MOVED_FILE, Device
+from forewarn_client.moving import leaving
 from forewarn_shell import command_line
 from forewarn_shell.clock import SystemClock
-from tests.client.moving.diaries import settings_of, speak
+from tests.client.moving.diaries import CHEAP, settings_of, speak
 
 Captured = pytest.CaptureFixture[str]
 PHRASE = "con mèo ăn cá khô"
@@ -25,6 +26,7 @@ def call(*arguments: object) -> int:
 def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FOREWARN_CLIENT_LANGUAGE", "en")
     monkeypatch.setattr("sys.stdin", io.StringIO())
+    monkeypatch.setattr(leaving.move_out, "__defaults__", (CHEAP,))
 
     async def live() -> None:
         async with Device.open(settings_of(tmp_path / "old"), SystemClock()) as device:
