@@ -73,9 +73,9 @@ def _forget_the_publish() -> None:
 def _let_sealed_keys_wait_on() -> None:
     claim = batches._claim_fresh
 
-    async def claiming_twice(connection: Any, batch: Any, plan: Any, now_s: int) -> None:
-        await claim(connection, batch, plan, now_s)
-        waiting = update(keys).where(keys.c.batch_number == batch.number).values(releasable_s=now_s)
+    async def claiming_twice(connection: Any, batch: Any, plan: Any, fresh: Any) -> None:
+        await claim(connection, batch, plan, fresh)
+        waiting = update(keys).where(keys.c.batch_number == batch.number).values(releasable_s=batch.end_s)
         await connection.execute(waiting)
 
     batches._claim_fresh = claiming_twice
