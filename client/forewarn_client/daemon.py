@@ -23,6 +23,7 @@ from forewarn_client.timing import Timing
 from forewarn_protocol.errors import ForewarnError
 from forewarn_protocol.intervals import interval_at
 from forewarn_shell.clock import Clock
+from forewarn_shell.files import clear_left_overs
 
 _VERIFY_EACH_S: Final = 24 * 3600.0
 
@@ -65,6 +66,8 @@ class Daemon:
 
     async def _open_and_work(self, to_tell: list[Callable[[], None]]) -> None:
         async with Device.open(self._settings, self._clock) as device:
+            # A start that was killed may have left a second name of the device key.
+            await asyncio.to_thread(clear_left_overs, self._settings.data)
             await device.status.clear_faults()
             await self._radio.start()
             try:

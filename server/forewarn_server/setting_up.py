@@ -10,7 +10,7 @@ from forewarn_server.keyrings.living import KeyRings
 from forewarn_server.keyrings.policies import POLICIES
 from forewarn_server.store.schema import SCHEMAS
 from forewarn_shell.clock import Clock, SystemClock
-from forewarn_shell.files import make_folder, write_durably
+from forewarn_shell.files import clear_left_overs, make_folder, write_durably
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,8 @@ def initialise(data: Path, region: str, health_authority_id: str = "", clock: Cl
             make_folder(data, mode=0o700)
         except (FileExistsError, NotADirectoryError) as error:
             raise BadInput(f"{data} is or lies in a file: give a folder as --data") from error
+        # Without its settings the folder serves nobody yet: what lies there is of an init that was killed.
+        clear_left_overs(data)
         lines = "".join(f'{name} = "{value}"\n' for name, value in stored.items())
         write_durably(data / SETTINGS_FILE, lines.encode())
         created.append("settings")

@@ -8,7 +8,8 @@ import pytest
 from forewarn_simulations.world import scratch_folder
 from tests.system.crashes.client_world import ClientWorld
 from tests.system.crashes.people import STEPS, Person, Violation
-from tests.system.crashes.server_world import HOUR_S, ServerWorld, unless_it_dies
+from tests.system.crashes.server_rounds import unless_it_dies
+from tests.system.crashes.server_world import HOUR_S, ServerWorld
 from tests.system.crashes.tracing import Plan
 
 # With the protection, the random rounds meet the same kills; here, too, where there is time.

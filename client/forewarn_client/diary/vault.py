@@ -169,8 +169,10 @@ def _create(path: Path) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.link(temporary, path)
-        except FileExistsError:
-            pass
+        except (FileExistsError, FileNotFoundError):
+            # Somebody was first; a daemon that works with that key has cleared ours away, perhaps.
+            if not path.exists():
+                raise
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)

@@ -93,6 +93,9 @@ class KeyFolder:
         descriptor = os.open(self.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _OWNER_ONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
+            # Half a change of somebody who was killed: nothing names it, and nothing has used it.
+            for folder in (self.keys, self.code_hash):
+                clear_left_overs(folder)
             yield
         finally:
             os.close(descriptor)

@@ -27,11 +27,9 @@ from tests.system.crashes import entries
 from tests.system.crashes.children import Child, Entry
 from tests.system.crashes.diary_checks import Witness, check_alerts, check_diary, check_matches
 from tests.system.crashes.people import demand
-from tests.system.crashes.tracing import Plan, plan_of
+from tests.system.crashes.tracing import Aim, Plan, events_of
 
-STEPS = {"record": 24, "fetch": 24, "match": 10, "report": 20}
-"""The operations, and about how many events each takes, of this job or of those that run beside it."""
-OPERATIONS = tuple(STEPS)
+OPERATIONS = ("record", "fetch", "match", "report")
 NEIGHBOURS = ("an", "binh")
 FACTOR = 3_000.0
 """A scan window comes every 50 to 100 ms, a new identifier every 200 to 400 ms."""
@@ -45,6 +43,8 @@ class ClientWorld:
 
     def __init__(self, folder: Path, seed: int, server: RunningServer, feed_key: str) -> None:
         self.random = random.Random(seed)
+        self.aim = Aim(self.random)
+        self.steps = {"record": 24, "fetch": 24, "match": 10, "report": 14}
         self.server = server
         self.witness = Witness()
         self.deaths: Counter[str] = Counter()
@@ -98,15 +98,29 @@ class ClientWorld:
         self._published.add(yesterday)
         await seal(self.server.context)
 
-    async def round(self, operation: str) -> None:
-        """Kill the phone inside an operation, let it go on, check everything."""
-        await self.morning()
-        acts = {"record": self._die_recording, "report": self._die_reporting}
-        died = await acts.get(operation, self._die_fetching)(operation)
+    async def round(self, operation: str, nth: int | None = None) -> str:
+        """Kill the phone inside an operation, at its n-th step or anywhere; let it go on, check; say where it died."""
+        self.aim.nth = nth
+        died = "not yet"
+        try:
+            await self.morning()
+            acts = {"record": self._die_recording, "report": self._die_reporting}
+            died = await acts.get(operation, self._die_fetching)(operation)
+            await self.check()
+            await self.day()
+            await self.check(settled=True)
+        except BaseException as error:
+            error.add_note(f"round {self.deaths.total() + 1}: {operation}, died {died}; earlier: {dict(self.deaths)}")
+            raise
         self.deaths[f"{operation}: {died}"] += 1
-        await self.check()
-        await self.day()
-        await self.check(settled=True)
+        return died
+
+    def story(self) -> str:
+        """Say what was."""
+        places = "; ".join(f"{place} {times}x" for place, times in sorted(self.deaths.items()))
+        told = self.witness
+        lived = f"{len(told.recorded)} windows, {len(told.spoken)} identifiers, {len(told.told)} alerts"
+        return f"{self.deaths.total()} rounds, {lived}: {places}"
 
     async def check(self, *, settled: bool = False) -> None:
         """Open the diary as a command does and demand everything; `settled`: after a whole fetch."""
@@ -155,11 +169,13 @@ class ClientWorld:
             child = await self._report(code)
             outcome = await child.hear("reported")
             await self.bury(child)
+            if outcome == "sent":
+                self.steps["report"] = len(events_of(child.log))
             demand(outcome in expected, f"the report that was repeated ends as {outcome}")
         return died
 
     def _plan(self, operation: str, after: str = "") -> Plan:
-        return plan_of(self.random, STEPS[operation], after)
+        return self.aim.plan(self.steps[operation], after)
 
     async def _report(self, code: str, plan: Plan | None = None) -> Child:
         onset = self.today - timedelta(days=3)

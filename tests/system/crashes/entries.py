@@ -18,9 +18,11 @@ from forewarn_client.radio.loopback import Air, Transmission
 from forewarn_client.reporting import report
 from forewarn_protocol.advertisement import decode
 from forewarn_server.config import ServerSettings
-from forewarn_server.context import Context
+from forewarn_server.context import Context, open_context
+from forewarn_server.exports.sealing import seal
 from forewarn_server.retention import jobs as retention
 from forewarn_server.retention.forgetting import Forgotten
+from forewarn_server.setting_up import initialise
 from forewarn_simulations.clocks import ScaledClock
 from forewarn_simulations.processes import PHONE, SideBySide, run_phone, run_server
 from tests.system.crashes.children import Life
@@ -48,6 +50,24 @@ def serve(life: Life) -> None:
     settings = ServerSettings.load(life.data, port=0)
     clock = ScaledClock(life.epoch_s, life.factor)
     run_server(settings, clock, lambda line: life.say("ready", line.removeprefix("ready ")))
+
+
+def set_up(life: Life) -> None:
+    """Make a server of an empty folder, as `forewarn-server init` does."""
+    switch_off(life)
+    initialise(life.data, "vn", clock=ScaledClock(life.epoch_s, life.factor))
+    life.say("made")
+
+
+def seal_now(life: Life) -> None:
+    """Seal once, as the operator's command does beside a running server."""
+    switch_off(life)
+
+    async def sealing() -> int:
+        async with open_context(ServerSettings.load(life.data), ScaledClock(life.epoch_s, life.factor)) as context:
+            return (await seal(context)).files
+
+    life.say("sealed", asyncio.run(sealing()))
 
 
 class WitnessedAir(Air):

@@ -57,19 +57,23 @@ class Api:
         async with self.session.get(self.url + path, timeout=ClientTimeout(total=20)) as response:
             return response.status, await response.read()
 
-    async def new_code(self) -> str:
-        reply = await self.post("/api/issue", {"testType": "confirmed"}, **{"X-API-Key": self.issuer_key})
+    async def new_code(self, test_type: str) -> str:
+        reply = await self.post("/api/issue", {"testType": test_type}, **{"X-API-Key": self.issuer_key})
         demand(reply.status == 200, f"the authority gets no code: {reply.word}")
         return str(reply.json["code"])
 
 
 @dataclass
 class Person:
-    """One person who reports; keys of the last days, a code, and what the server has acknowledged so far."""
+    """One person who reports; keys of the last days, a code, and what the server has acknowledged so far.
+
+    `revises` is the same person's first report, which said that the case is likely: this one confirms it.
+    """
 
     code: str = field(repr=False)
     keys: list[dict[str, Any]] = field(repr=False)
     begun_s: float
+    revises: "Person | None" = None
     nonce: str = field(default_factory=lambda: b64(secrets.token_bytes(32)), repr=False)
     token: str = field(default="", repr=False)
     jti: str = ""
@@ -77,9 +81,13 @@ class Person:
     revision_token: str = field(default="", repr=False)
 
     @classmethod
-    async def with_code(cls, api: Api, now_s: float, days: int) -> "Person":
+    async def with_code(cls, api: Api, now_s: float, days: int, test_type: str = "confirmed") -> "Person":
         today = int(now_s // 86_400) * 144
-        return cls(await api.new_code(), [day_key(today - 144 * back) for back in range(days, 0, -1)], now_s)
+        return cls(await api.new_code(test_type), [day_key(today - 144 * back) for back in range(days, 0, -1)], now_s)
+
+    async def confirmed(self, api: Api, now_s: float) -> "Person":
+        """Return the same person with a second code, which confirms what the first report said."""
+        return Person(await api.new_code("confirmed"), self.keys, now_s, revises=self)
 
     @property
     def done(self) -> bool:
@@ -92,7 +100,7 @@ class Person:
             await acts[step](api)
 
     async def verify(self, api: Api) -> None:
-        message = {"code": self.code, "nonce": self.nonce, "accept": ["confirmed"]}
+        message = {"code": self.code, "nonce": self.nonce, "accept": ["confirmed", "likely"]}
         reply = await api.post("/api/verify", message)
         demand(reply.status == 200, f"a code was burnt by a lost answer: {reply.word}")
         demand(self.token in {"", reply.json["token"]}, "the same code and nonce got another token")
@@ -140,6 +148,7 @@ class Person:
             "verificationPayload": self.certificate,
             "hmacKey": b64(HMAC_KEY),
             "padding": b64(secrets.token_bytes(1024)),
+            **({"revisionToken": self.revises.revision_token} if self.revises else {}),
             **fields,
         }
 

@@ -22,7 +22,7 @@ FEEDS = ("config/vn.json", "advice/vn.json", "exports/vn/index.json")
 
 
 class PublicFolder:
-    """What was ever seen in the folder: in which files each key stood, and which sequence each feed had."""
+    """What was ever seen in the folder: in which files each key stood, fresh or revised, and each feed's sequence."""
 
     def __init__(self, data: Path, made: Initialised, kept_s: int) -> None:
         self._data = data
@@ -32,6 +32,7 @@ class PublicFolder:
         self._sequences: dict[str, int] = {}
         self._files: dict[str, IndexEntry] = {}
         self.fresh: dict[bytes, set[str]] = defaultdict(set)
+        self.revised: dict[bytes, set[str]] = defaultdict(set)
 
     async def look(self, api: Api, now_s: float) -> None:
         """Read everything and demand what must hold after any crash, once a start has sealed and forgotten."""
@@ -47,7 +48,7 @@ class PublicFolder:
             still_kept = int(name.split("-")[1]) > now_s - self._kept_s
             demand(entry in entries or not still_kept, f"{name} has gone from the index before its time")
         self._files = {entry.path: entry for entry in entries}
-        for key, files in self.fresh.items():
+        for key, files in (*self.fresh.items(), *self.revised.items()):
             demand(len(files) == 1, f"a key was published twice: {key.hex()} in {sorted(files)}")
         rest = _unexplained(self._data / "public", set(names))
         demand(not rest, f"nothing names these files, and nothing has removed them: {sorted(rest)}")
@@ -82,6 +83,8 @@ class PublicFolder:
         demand(count == entry.keys, f"{entry.path} holds {count} keys, the index says {entry.keys}")
         for key in diagnosis_keys(export):
             self.fresh[key.tek.key].add(entry.path)
+        for key in export.revised_keys():
+            self.revised[key.tek.key].add(entry.path)
 
 
 def _unexplained(folder: Path, named: set[str]) -> set[str]:

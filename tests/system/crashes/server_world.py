@@ -5,11 +5,11 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from aiohttp import ClientError, ClientSession
+from aiohttp import ClientSession
 
 from forewarn_protocol.verification import TOKEN_S
 from forewarn_server.accounts.api_keys import Role, add
@@ -20,17 +20,14 @@ from tests.server.hand_clock import NOON, HandClock
 from tests.server.publish_routes import certified
 from tests.server.reporting_phone import day_key
 from tests.system.crashes import entries
-from tests.system.crashes.children import Child
+from tests.system.crashes.children import Child, Entry
 from tests.system.crashes.people import STEPS, Api, Person, demand
 from tests.system.crashes.public_folder import PublicFolder
-from tests.system.crashes.tracing import Plan, events_of, plan_of
+from tests.system.crashes.tracing import Aim, Plan, events_of
 
-OPERATIONS = (*STEPS, "seal", "hour", "forget")
 KEPT_DAYS = 1
 MIXED_REPORTS = 2
 LONGEST_WAIT_H = 6
-FROM_OUTSIDE = 0.15
-"""Share of the kills that come from outside at a random time instead of at an event."""
 AGAIN = 0.3
 """Share of those who have published that repeat it in each later round, while they can."""
 _SETTINGS = f"""
@@ -40,11 +37,8 @@ padded_keys = 20
 key_retention_days = {KEPT_DAYS}
 """
 HOUR_S, DAY_S = 3_600, 86_400
+QUIET_S = 300
 REPEATABLE_S = TOKEN_S - HOUR_S
-HOURLY_FACTOR = 60.0
-HOUR_COMES_S = 3.0
-"""Real seconds to wait for a kill that is planned for the full hour; it comes from outside then."""
-NEVER = Plan(10**9)
 
 
 class ServerWorld:
@@ -52,6 +46,7 @@ class ServerWorld:
 
     def __init__(self, folder: Path, seed: int, session: ClientSession) -> None:
         self.random = random.Random(seed)
+        self.aim = Aim(self.random)
         self.people: list[Person] = []
         self.deaths: Counter[str] = Counter()
         self.child: Child | None = None
@@ -63,8 +58,8 @@ class ServerWorld:
         self._issuer_key = ""
         self._lives = 0
         # What a start takes, as the last whole one did.
-        self._steps = {"seal": 45, "forget": 30}
-        self._start_s = 0.1
+        self.steps = {"seal": 45, "forget": 30}
+        self.start_s = 0.1
         self.data = folder / "data"
         made = initialise(self.data, "vn")
         with (self.data / SETTINGS_FILE).open("a") as file:
@@ -86,25 +81,29 @@ class ServerWorld:
 
     async def start(self, *, plan: Plan | None = None, factor: float = 1.0, unprotected: tuple[str, ...] = ()) -> Api:
         """Start the next life of the server, a little later than the last; without a plan, until it has forgotten."""
-        self._lives += 1
-        self.now_s += 30
-        self.child = await Child.start(
-            entries.serve,
-            self.data,
-            self._folder / f"life{self._lives}",
-            epoch_s=self.now_s,
-            factor=factor,
-            plan=plan,
-            unprotected=unprotected,
-        )
+        self.child = await self.begin(entries.serve, plan, factor, unprotected)
         url = await self.child.hear("ready")
         api = Api(url or "", self._session, self._issuer_key)
         if plan is None:
             assert url is not None, "the server does not start"
             await self.child.hear("forgotten")
-            self._start_s = time.monotonic() - self.child.born_s
+            self.start_s = time.monotonic() - self.child.born_s
             self._learn_steps(self.child)
         return api
+
+    async def begin(
+        self, entry: Entry, plan: Plan | None = None, factor: float = 1.0, unprotected: tuple[str, ...] = ()
+    ) -> Child:
+        """Start a process on the server's data, a little later than the last one."""
+        self._lives += 1
+        self.now_s += 30
+        if factor == 1.0 and self.now_s % HOUR_S > HOUR_S - QUIET_S:
+            # The full hour's work would come while everything is being checked.
+            self.now_s += QUIET_S
+        log = self._folder / f"life{self._lives}"
+        return await Child.start(
+            entry, self.data, log, epoch_s=self.now_s, factor=factor, plan=plan, unprotected=unprotected
+        )
 
     async def kill(self) -> str:
         """Make sure that the server is dead; return where it died."""
@@ -114,11 +113,10 @@ class ServerWorld:
         assert await child.dead()
         return child.place_of_death()
 
-    async def round(self, operation: str) -> None:
-        """Kill the server inside an operation, start it again, repeat what was not acknowledged, check everything."""
-        acts = {"seal": self._die_in_start, "forget": self._die_in_start, "hour": self._die_at_the_hour}
-        await acts.get(operation, self._die_in_request)(operation)
-        self.deaths[f"{operation}: {await self.kill()}"] += 1
+    async def recover(self) -> None:
+        """Start again, repeat what was not acknowledged, check everything."""
+        if self.child is not None:
+            await self.kill()
         api = await self.start()
         await self.complete(api)
         await self.public.look(api, self.now_s)
@@ -140,8 +138,8 @@ class ServerWorld:
         today = int(self.now_s // DAY_S) * 144
         return certified(self, [day_key(today - 144)], person.jti)
 
-    async def finish(self) -> None:
-        """Let enough time and seals pass, and demand every acknowledged key in exactly one export."""
+    async def finish(self) -> str:
+        """Let enough time and seals pass, and demand every acknowledged key in exactly one export; say what was."""
         for _ in range(2):
             if self.child is not None:
                 await self.kill()
@@ -149,8 +147,11 @@ class ServerWorld:
             api = await self.start()
             await self.public.look(api, self.now_s)
         for person in self.people:
+            seen = self.public.revised if person.revises else self.public.fresh
             for key in person.key_bytes():
-                demand(key in self.public.fresh, f"an acknowledged key was lost: {key.hex()}")
+                demand(key in seen, f"an acknowledged key was lost: {key.hex()}")
+        places = "; ".join(f"{place} {times}x" for place, times in sorted(self.deaths.items()))
+        return f"{self.deaths.total()} rounds, {len(self.people)} reports: {places}"
 
     async def api(self) -> Api:
         """Return the running server, started where there is none."""
@@ -158,85 +159,16 @@ class ServerWorld:
             await self.kill()
         return await self.start()
 
-    async def new_people(self, api: Api, number: int) -> list[Person]:
+    async def new_people(self, api: Api, number: int, test_type: str = "confirmed") -> list[Person]:
         days = [self.random.randint(1, 5) for _ in range(number)]
-        new = await asyncio.gather(*(Person.with_code(api, self.now_s, each) for each in days))
+        new = await asyncio.gather(*(Person.with_code(api, self.now_s, each, test_type) for each in days))
         self.people += new
         return new
-
-    async def _die_in_request(self, step: str) -> None:
-        api = await self.api()
-        first, *others = await self.new_people(api, 3)
-        earlier = STEPS[: STEPS.index(step)]
-        await asyncio.gather(*(person.take(api, *earlier) for person in (first, *others)))
-        assert self.child is not None
-        await self.child.arm(None)
-        began_s = time.perf_counter()
-        await first.take(api, step)
-        took_s, steps = time.perf_counter() - began_s, await self.child.count()
-        from_outside = self.random.random() < FROM_OUTSIDE
-        if not from_outside:
-            await self.child.arm(plan_of(self.random, 2 * steps))
-        async with asyncio.TaskGroup() as group:
-            for person in others:
-                group.create_task(unless_it_dies(person, api, step))
-            if from_outside:
-                group.create_task(self._kill_after(self.random.uniform(0, took_s)))
-
-    async def _die_in_start(self, job: str) -> None:
-        # What is due becomes due between two lives: a start seals before its first answer, and forgets beside it.
-        api = await self.api()
-        people = await self.new_people(api, MIXED_REPORTS)
-        await asyncio.gather(*(person.take(api, *STEPS) for person in people))
-        await self.kill()
-        self.now_s += self.random.uniform(7, 20) * HOUR_S
-        after = ""
-        if job == "forget":
-            await self.public.look(await self.start(), self.now_s)
-            await self.kill()
-            self.now_s += (KEPT_DAYS + 1) * DAY_S
-            after = "DELETE FROM keys"
-        if self.random.random() < FROM_OUTSIDE:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self.start(plan=NEVER))
-                group.create_task(self._kill_after(self.random.uniform(0, self._start_s)))
-        else:
-            await self.start(plan=plan_of(self.random, self._steps[job], after))
-        assert self.child is not None
-        await self.child.hear("forgotten")
-
-    async def _die_at_the_hour(self, _: str) -> None:
-        """Publish while the full hour comes, at which the running server seals."""
-        if self.child is not None:
-            await self.kill()
-        self.now_s = (self.now_s // HOUR_S + 1 + self.random.randint(0, 10)) * HOUR_S - HOURLY_FACTOR
-        api = await self.start(factor=HOURLY_FACTOR)
-        people = await self.new_people(api, 4)
-        assert self.child is not None
-        await asyncio.gather(*(person.take(api, "verify", "certificate") for person in people))
-        await self.child.arm(plan_of(self.random, self._steps["seal"]))
-        async with asyncio.TaskGroup() as group:
-            for person in people:
-                group.create_task(unless_it_dies(person, api, "publish"))
-        await self.child.dead(HOUR_COMES_S)
-        self.now_s += (time.monotonic() - self.child.born_s) * HOURLY_FACTOR
-
-    async def _kill_after(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
-        while self.child is None:  # noqa: ASYNC110 - about to be forked
-            await asyncio.sleep(0)
-        self.child.kill()
 
     def _learn_steps(self, child: Child) -> None:
         kinds = [event.kind for event in events_of(child.log) if not event.kind.startswith("PRAGMA synchronous")]
         at = kinds.index("DELETE FROM keys")
         if "rename *.zip" in kinds:
-            self._steps["seal"] = at
+            self.steps["seal"] = at
         if "delete *.zip" in kinds:
-            self._steps["forget"] = len(kinds) - at
-
-
-async def unless_it_dies(person: Person, api: Api, step: str) -> None:
-    """Send a request to a server that may be killed meanwhile."""
-    with suppress(ClientError, TimeoutError, ValueError):  # no whole answer: nothing is acknowledged
-        await person.take(api, step)
+            self.steps["forget"] = len(kinds) - at

@@ -32,7 +32,9 @@ _WRITES = os.O_WRONLY | os.O_RDWR
 MOMENT_S = 0.003
 """About as long as a commit takes, or a file of a thousand keys."""
 INSIDE = 0.3
-"""Share of the kills that come inside a step."""
+"""Share of the planned kills that come inside a step."""
+FROM_OUTSIDE = 0.15
+"""Share of the kills that come from outside at a random time instead of at an event."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,23 @@ class Plan:
     later_s: float = 0.0
 
 
-def plan_of(random: Random, steps: int, after: str = "") -> Plan:
-    """Draw a kill at any of so many steps: before it, or a moment after it has begun."""
-    nth = random.randint(1, steps)
-    return Plan(nth, after, random.uniform(0, MOMENT_S) if random.random() < INSIDE else 0.0)
+@dataclass
+class Aim:
+    """Where kills fall: drawn at random; or, with `nth`, before that step of whatever is done."""
+
+    random: Random
+    nth: int | None = None
+
+    def plan(self, steps: int, after: str = "") -> Plan:
+        """Draw a kill at any of so many steps: before it, or a moment after it has begun."""
+        if self.nth is not None:
+            return Plan(self.nth, after)
+        nth = self.random.randint(1, steps)
+        return Plan(nth, after, self.random.uniform(0, MOMENT_S) if self.random.random() < INSIDE else 0.0)
+
+    def is_from_outside(self) -> bool:
+        """Tell whether the kill comes at a random time instead."""
+        return self.nth is None and self.random.random() < FROM_OUTSIDE
 
 
 @dataclass(frozen=True)

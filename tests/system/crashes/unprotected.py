@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
 
-from forewarn_client import fetching
+from forewarn_client import daemon, fetching
 from forewarn_client.diary.block import ScanWindow
 from forewarn_client.diary.store import Diary
 from forewarn_client.keyring import Keyring
 from forewarn_protocol.publishing import PublishAnswer
+from forewarn_server import setting_up
 from forewarn_server.codes import claiming
 from forewarn_server.exports import batches, sealing
+from forewarn_server.keyrings import folder as keyrings
 from forewarn_server.public import feeds
 from forewarn_server.publish import routes, service
 from forewarn_server.retention import forgetting
@@ -73,8 +75,8 @@ def _forget_the_publish() -> None:
 def _let_sealed_keys_wait_on() -> None:
     claim = batches._claim_fresh
 
-    async def claiming_twice(connection: Any, batch: Any, plan: Any, fresh: Any) -> None:
-        await claim(connection, batch, plan, fresh)
+    async def claiming_twice(connection: Any, batch: Any, *plan: Any) -> None:
+        await claim(connection, batch, *plan)
         waiting = update(keys).where(keys.c.batch_number == batch.number).values(releasable_s=batch.end_s)
         await connection.execute(waiting)
 
@@ -82,7 +84,8 @@ def _let_sealed_keys_wait_on() -> None:
 
 
 def _leave_what_a_killed_writer_left() -> None:
-    sealing.clear_left_overs = forgetting.clear_left_overs = lambda _folder: None
+    for module in (sealing, forgetting, daemon, keyrings, setting_up):
+        module.clear_left_overs = lambda _folder: None
 
 
 def _sync_no_folder() -> None:
