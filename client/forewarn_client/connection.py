@@ -8,6 +8,7 @@ from typing import Final
 
 import aiohttp
 
+from forewarn_protocol.cover import CHAFF_HEADER, REAL_HEADER
 from forewarn_protocol.errors import BadFeed, BadMessage, ForewarnError, Missing
 from forewarn_protocol.intervals import END_OF_DATES_S
 from forewarn_shell.clock import Clock
@@ -101,14 +102,16 @@ class Connection:
                 too_large = BadFeed(f"{path} is larger than {limit_bytes} bytes: tell the server's operator")
                 await _receive(response, limit_bytes, sink, too_large)
 
-    async def post(self, path: str, body: bytes) -> Answer:
-        """Send JSON and return the answer, whatever its status.
+    async def post(
+        self, path: str, body: bytes, *, content_type: str = "application/json", chaff: bool = False
+    ) -> Answer:
+        """Send a message and return the answer, whatever its status; with `chaff`, one that says nothing.
 
         Raises:
             Missing: no whole answer came; the request may have arrived all the same.
             BadMessage: the answer is larger than `MAX_ANSWER_BYTES`.
         """
-        headers = {"Content-Type": "application/json"}
+        headers = {"Content-Type": content_type, CHAFF_HEADER if chaff else REAL_HEADER: "1"}
         received = bytearray()
         with _faults():
             async with self._session.post(

@@ -1,4 +1,4 @@
-"""The tracer: named jobs that speak, listen, fetch and match, and forget, each of which outlives its faults."""
+"""The tracer: named jobs that speak, listen, fetch, forget and cover each other, each of which outlives its faults."""
 
 import asyncio
 import logging
@@ -8,7 +8,9 @@ from itertools import count
 from typing import Final, Never
 
 from forewarn_client.board import FAULT_PREFIX
+from forewarn_client.chaff import chaff
 from forewarn_client.config import ClientSettings
+from forewarn_client.daily import daily
 from forewarn_client.device import Device
 from forewarn_client.diary.database import Damaged
 from forewarn_client.fetching import fetch
@@ -96,6 +98,8 @@ class Daemon:
             "fetch-and-match": lambda: _fetch_and_match(device, timing),
             "forget": lambda: _forget(device, timing),
             "verify": lambda: _verify(device),
+            "chaff": lambda: chaff(device, timing),
+            "daily": lambda: daily(device, timing),
         }
         async with asyncio.TaskGroup() as group:
             for name, job in jobs.items():

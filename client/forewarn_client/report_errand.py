@@ -12,7 +12,7 @@ from forewarn_client.connection import Connection
 from forewarn_client.device import Device
 from forewarn_client.keyring import OwnKey
 from forewarn_client.offering import Offer, Wish, days_of, first_offered_day, newest, offered_days, onset_of, release
-from forewarn_client.report_requests import verify
+from forewarn_client.report_requests import Walk, verify
 from forewarn_client.report_state import ReportState
 from forewarn_client.revising import POSITIVE, acceptable, changeable, changing_to
 from forewarn_client.translations import say
@@ -35,6 +35,7 @@ class Errand:
     code: str = field(repr=False)
     wish: Wish
     now: Interval
+    walk: Walk
 
     @property
     def language(self) -> Language:
@@ -79,7 +80,7 @@ class Errand:
             return state
         accept = await self.device.database.read(self._acceptable, state)
         try:
-            answer = await verify(connection, self.language, self.code, state.nonce, accept)
+            answer = await verify(self.walk, connection, self.code, state.nonce, accept)
         except Refused as error:
             if error.code != _NOT_ACCEPTED:
                 raise

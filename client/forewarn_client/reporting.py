@@ -9,8 +9,8 @@ same HMAC the same certificate, the same body the same answer. So a crash or a l
 second publish.
 """
 
-from collections.abc import Awaitable, Callable, Collection
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Final
@@ -19,11 +19,13 @@ from forewarn_client import report_state
 from forewarn_client.connection import Connection, NoAnswer, connect
 from forewarn_client.device import Device
 from forewarn_client.offering import Offer, Wish
-from forewarn_client.pinned_feeds import CONFIGURATION, refresh, remembered
+from forewarn_client.pinned_feeds import CONFIGURATION, refresh
 from forewarn_client.report_errand import Errand, as_issued
-from forewarn_client.report_requests import certify, fill, publish
+from forewarn_client.report_requests import Walk, certify, fill, known_configuration, publish
 from forewarn_client.report_state import ReportState
+from forewarn_client.timing import Timing
 from forewarn_client.translations import say
+from forewarn_protocol.advice import Language
 from forewarn_protocol.configuration import DeviceConfiguration
 from forewarn_protocol.errors import BadInput, Missing, NotVerified, Refused
 from forewarn_protocol.intervals import day_of, first_interval, interval_at
@@ -53,19 +55,26 @@ class Outcome(StrEnum):
 
 
 async def report(
-    device: Device, code: str, *, onset: date | None = None, drop_days: Collection[date] = (), consent: Consent
+    device: Device,
+    code: str,
+    *,
+    onset: date | None = None,
+    drop_days: Collection[date] = (),
+    consent: Consent,
+    timing: Timing | None = None,
 ) -> Outcome:
     """Publish this device's keys with a code; the same call again goes on where the last one stopped.
 
     `consent` is asked before anything leaves the device, and once more if what is sent turns out to be more than what
     it agreed to: by the authority's date of the first symptoms, or by what the code stands for. Days are UTC.
+    `timing`: the product's, unless a simulation brings its own.
 
     Raises:
         BadInput: code, onset or a dropped day is impossible, or no key is left to send.
         Refused: the server says no; the sentence tells the person what to do.
         Missing: no server is set, or it gives no answer; nothing is lost.
     """
-    return await _report(device, code, Wish(onset, frozenset(drop_days)), consent, _publish)
+    return await _report(device, code, Wish(onset, frozenset(drop_days)), consent, _publish, timing=timing)
 
 
 async def hand_over(
@@ -106,39 +115,52 @@ async def hand_over(
     return await _report(device, code, Wish(onset, frozenset(drop_days)), consent, seal)
 
 
-async def _report(device: Device, code: str, wish: Wish, consent: Consent, last_step: _LastStep) -> Outcome:
+async def _report(
+    device: Device, code: str, wish: Wish, consent: Consent, last_step: _LastStep, *, timing: Timing | None = None
+) -> Outcome:
     now = interval_at(device.clock.utc())
     language = device.settings.language
-    errand = Errand(device, as_issued(code, language), wish.checked(day_of(now), language), now)
+    walk = Walk(device.clock, timing or Timing.production(), language)
+    errand = Errand(device, as_issued(code, language), wish.checked(day_of(now), language), now, walk)
     last = await device.database.read(report_state.load, device.vault, device.settings.region)
     if last is not None and last.code == errand.code and last.done:
         return Outcome.ALREADY
+    with _resumable(language):
+        last = await _finish_earlier(errand, last, consent)
     async with connect(device.settings.server, device.clock) as connection:
-        try:
-            last = await _finish_earlier(errand, last, connection, consent)
-            offer = await device.database.read(errand.offer, last)
-            errand.demand_possible(offer, last)
-            if not consent(offer):
-                return Outcome.DECLINED
-            state = await device.database.write(
-                report_state.begin, device.vault, device.settings.region, errand.code, day_of(now)
-            )
+        offer = await device.database.read(errand.offer, last)
+        errand.demand_possible(offer, last)
+        if not consent(offer):
+            return Outcome.DECLINED
+        state = await device.database.write(
+            report_state.begin, device.vault, device.settings.region, errand.code, day_of(now)
+        )
+        with _resumable(language):
             state = await errand.verified(connection, state)
             if state.done:  # by another command on this device, meanwhile
                 return Outcome.ALREADY
             agreed, offer = offer, await device.database.read(errand.offer, state)
             if state.spans is not None:
                 errand.demand_possible(offer, state)
-            if not agreed.covers(offer) and not consent(offer):
-                return Outcome.DECLINED
+            if agreed.covers(offer):
+                return await last_step(errand, connection)
+    # No connection stays open while a person reads: chaff pauses in the same way, and opens another one.
+    if not consent(offer):
+        return Outcome.DECLINED
+    with _resumable(language):
+        async with connect(device.settings.server, device.clock) as connection:
             return await last_step(errand, connection)
-        except NoAnswer as error:
-            raise Missing(say(language, "report.resume")) from error
 
 
-async def _finish_earlier(
-    errand: Errand, last: ReportState | None, connection: Connection, consent: Consent
-) -> ReportState | None:
+@contextmanager
+def _resumable(language: Language) -> Iterator[None]:
+    try:
+        yield
+    except NoAnswer as error:
+        raise Missing(say(language, "report.resume")) from error
+
+
+async def _finish_earlier(errand: Errand, last: ReportState | None, consent: Consent) -> ReportState | None:
     """Ask again for the answer of another code's report that never came, while that can still be had.
 
     Without it this device can change none of what was published. Returns the last report as it is then.
@@ -148,24 +170,24 @@ async def _finish_earlier(
         return last
     if day_of(errand.now) - last.begun > timedelta(seconds=TOKEN_S):
         return last  # its token is dead
-    earlier = Errand(device, last.code, Wish(), errand.now)
-    if consent(await device.database.read(earlier.offer, last)):
-        with suppress(Refused, BadInput):
-            await _publish(earlier, connection)
+    earlier = Errand(device, last.code, Wish(), errand.now, errand.walk)
+    # On a connection of its own: from outside, the rest of a report that paused.
+    async with connect(device.settings.server, device.clock) as connection:
+        if consent(await device.database.read(earlier.offer, last)):
+            with suppress(Refused, BadInput):
+                await _publish(earlier, connection)
     return await device.database.read(report_state.load, device.vault, device.settings.region)
 
 
 async def _publish(errand: Errand, connection: Connection) -> Outcome:
     device = errand.device
-    configuration = await remembered(device, CONFIGURATION)
-    if configuration is None:
-        configuration = (await refresh(device, connection, CONFIGURATION)).feed
+    configuration = await known_configuration(device, connection)
     state, keys = await errand.chosen()
     if state.done:
         return Outcome.ALREADY
-    certificate = await certify(connection, errand.language, state.token or "", tekmac(keys, state.hmac_key))
+    certificate = await certify(errand.walk, connection, state.token or "", tekmac(keys, state.hmac_key))
     try:
-        answer = await publish(connection, errand.language, _request(configuration, state, keys, certificate))
+        answer = await publish(errand.walk, connection, _request(configuration, state, keys, certificate))
     except Refused as error:
         if error.code in _FOR_GOOD:
             await device.database.write(errand.give_up)

@@ -21,7 +21,11 @@ _PRODUCTION_BOUNDS: Final[dict[str, Span]] = {
     "fetch_gap_s": (1800, 24 * 3600),
     "forget_gap_s": (600, 24 * 3600),
     "back_off_s": (1, 24 * 3600),
+    "report_gap_s": (0.5, 10),
+    "reading_s": (1, 600),
+    "chaff_gap_mean_s": (3600, 48 * 3600),
 }
+_SINGLE: Final = ("scan_window_s", "chaff_gap_mean_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +50,17 @@ class Timing:
     forget_gap_s: Span = (3000.0, 4200.0)
     back_off_s: Span = (5.0, 1800.0)
     """After the first fault and, doubling, after the last of many."""
+    report_gap_s: Span = (0.5, 1.5)
+    """From an answer to the next request of a report or of chaff: longer than any device works in between."""
+    reading_s: Span = (5.0, 180.0)
+    """How long a person reads, as chaff pretends it: a report asks once more where the authority's date adds days."""
+    chaff_gap_mean_s: float = 12 * 3600.0
     random: Random = field(default_factory=SystemRandom, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if not self.scan_window_s > 0:
-            raise BadSettings("a scan window must last longer than 0 s")
+        for name in _SINGLE:
+            if not getattr(self, name) > 0:
+                raise BadSettings(f"{name} must be longer than 0 s")
         for name, (shortest, longest) in self._spans().items():
             if not 0 <= shortest <= longest:
                 raise BadSettings(f"{name} must run from a shorter to a longer time")
@@ -63,7 +73,7 @@ class Timing:
             BadSettings: a default has left its bounds.
         """
         timing = cls()
-        spans = {**timing._spans(), "scan_window_s": (timing.scan_window_s, timing.scan_window_s)}
+        spans = {**timing._spans(), **{name: (getattr(timing, name),) * 2 for name in _SINGLE}}
         for name, (least, most) in _PRODUCTION_BOUNDS.items():
             shortest, longest = spans[name]
             if not least <= shortest <= longest <= most:
@@ -73,6 +83,10 @@ class Timing:
     def draw(self, span: Span) -> float:
         """Return a duration drawn uniformly from one of the spans."""
         return self.random.uniform(*span)
+
+    def draw_chaff_gap(self) -> float:
+        """Return a time to the next chaff: exponential, so that no wait says when the last one was."""
+        return self.random.expovariate(1 / self.chaff_gap_mean_s)
 
     def _spans(self) -> dict[str, Span]:
         return {f.name: value for f in fields(self) if isinstance(value := getattr(self, f.name), tuple)}

@@ -14,6 +14,7 @@ from forewarn_server.codes.routes import add_routes as add_codes
 from forewarn_server.config import ServerSettings
 from forewarn_server.configuration.issuing import add_jobs as add_configuration
 from forewarn_server.context import CONTEXT, open_context
+from forewarn_server.daily.routes import add_routes as add_daily
 from forewarn_server.exports.sealing import add_jobs as add_exports
 from forewarn_server.jobs import JOBS
 from forewarn_server.keyrings.tending import add_jobs as add_keys
@@ -33,6 +34,7 @@ _FEATURES: Final = (
     add_codes,
     add_publish,
     add_uploads,
+    add_daily,
     add_exports,
     add_configuration,
     add_advice,

@@ -134,6 +134,11 @@ class ServerSettings(BaseSettings):
         return self.code_hash_keys or self.keys_folder / "code-hash"
 
     @property
+    def equal_answers(self) -> bool:
+        """Whether a report and chaff take as long; where not, answers leave at once and chaff waits for nobody."""
+        return self.answer_grid_ms > 0
+
+    @property
     def public(self) -> Path:
         """The folder that anybody may download."""
         return self.data / "public"

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import secrets
 from base64 import b64decode
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -15,6 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, derive_private_key
 
+from forewarn_protocol.cover import CHAFF_HEADER, DAILY_BYTES
 from forewarn_protocol.exports.header import ExportHeader
 from forewarn_protocol.exports.signing import ExportSigner, public_key_to_base64
 from forewarn_protocol.exports.writing import write_export
@@ -26,6 +28,11 @@ from forewarn_shell.clock import Clock
 
 DAY_S = 24 * 3600
 TEXT = {"title": "Stay at home", "steps": ["Stay at home for five days."], "call": [], "url": None}
+CHAFF_ANSWERS = {
+    "/api/verify": {"testtype": "confirmed", "token": "a token of nobody"},
+    "/api/certificate": {"certificate": "worthless"},
+    "/v1/publish": {"revisionToken": "of nobody", "insertedExposures": 1},
+}
 CALL = {"name": "Hotline", "phone": "19009095", "hours": "always"}
 
 
@@ -131,7 +138,10 @@ class HonestServer:
             self.on_request()
         if request.method == "POST":
             self.bodies.append((request.path, body))
-        response = self._answer(request.path, body) if request.method == "POST" else self._file(request.path)
+        if CHAFF_HEADER in request.headers:
+            response: web.StreamResponse = web.json_response(CHAFF_ANSWERS[request.path])
+        else:
+            response = self._answer(request.path, body) if request.method == "POST" else self._file(request.path)
         if faults := self.faults.get(request.path):
             # The work is done, the answer is lost: the worst that a network does.
             spoiled = faults.pop(0)()
@@ -146,6 +156,8 @@ class HonestServer:
         return web.Response(status=404) if body is None else web.Response(body=body)
 
     def _answer(self, path: str, body: bytes) -> web.Response:
+        if path == "/v1/daily":
+            return web.Response(body=secrets.token_bytes(DAILY_BYTES))
         try:
             return {"/api/verify": self._verify, "/api/certificate": self._certify, "/v1/publish": self._publish}[path](
                 body

@@ -10,6 +10,7 @@ from forewarn_client import matches
 from forewarn_client.config import ClientSettings
 from forewarn_client.device import Device
 from forewarn_client.diary.block import ScanWindow
+from forewarn_client.timing import Timing
 from forewarn_protocol.advertisement import Payload
 from forewarn_protocol.identifiers import EncryptedMetadata, RollingProximityIdentifier, crypt_metadata, identifiers
 from forewarn_protocol.intervals import interval_at, midnight
@@ -21,6 +22,8 @@ from tests.client.honest_server import HonestServer
 
 TX_DBM = -20
 NEAR_DBM = -55
+AT_ONCE = Timing(report_gap_s=(0, 0))
+"""For a report whose clock does not go on between two requests."""
 
 
 @asynccontextmanager

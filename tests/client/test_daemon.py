@@ -89,7 +89,8 @@ async def test_every_job_has_a_name_and_none_outlives_the_daemon(settings: Clien
     async with running(daemon, clock) as task:
         jobs = asyncio.all_tasks() - before - {task}
         assert {job.get_name() for job in jobs} == {
-            f"forewarn-client {name}" for name in ("speak", "listen", "fetch-and-match", "forget", "verify")
+            f"forewarn-client {name}"
+            for name in ("speak", "listen", "fetch-and-match", "forget", "verify", "chaff", "daily")
         }
     assert asyncio.all_tasks() == before
 

@@ -21,7 +21,7 @@ from forewarn_protocol.publishing import PublishRequest
 from forewarn_protocol.verification import TestType
 from forewarn_simulations.clocks import VirtualClock
 from tests.client.honest_server import DAY_S, HonestServer, serving
-from tests.client.meetings import phone
+from tests.client.meetings import AT_ONCE, phone
 from tests.client.moving.diaries import into, out, settings_of
 from tests.client.test_reporting import NOON, STEPS, TODAY, days, days_of, published, speak, yes
 
@@ -235,7 +235,7 @@ async def test_a_process_that_dies_in_a_revision_goes_on_where_it_was(
         await speak(device, range(3, -1, -1))
         await report(device, FIRST, consent=yes)
         await two_days_later(device, clock)
-        task = asyncio.create_task(report(device, code, consent=yes))
+        task = asyncio.create_task(report(device, code, consent=yes, timing=AT_ONCE))
         server.on_request = lambda: task.cancel() if server.asked[-1] == step else None
         (result,) = await asyncio.gather(task, return_exceptions=True)
         assert isinstance(result, asyncio.CancelledError)

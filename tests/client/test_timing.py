@@ -43,5 +43,5 @@ def test_a_span_runs_forward(span: tuple[float, float]) -> None:
 
 @pytest.mark.parametrize("window_s", [0, -1, float("nan")])
 def test_a_scan_window_lasts(window_s: float) -> None:
-    with pytest.raises(BadSettings, match="scan window"):
+    with pytest.raises(BadSettings, match="scan_window_s"):
         Timing(scan_window_s=window_s)

@@ -4,13 +4,23 @@ import asyncio
 import base64
 import json
 import secrets
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
+from forewarn_server.config import ServerSettings
+from tests.server.hand_clock import HandClock
 from tests.server.publish_routes import INVALID_CERTIFICATE, assert_refused
 from tests.server.reporting_phone import Phone, b64, tekmac_of
-from tests.server.running_server import RunningServer, row_counts
+from tests.server.running_server import RunningServer, row_counts, running
+
+
+@pytest.fixture
+async def server(settings: ServerSettings, clock: HandClock) -> AsyncIterator[RunningServer]:
+    async with running(settings.model_copy(update={"answer_grid_ms": 1}), clock) as started:
+        yield started
+
 
 STEPS = ("/api/verify", "/api/certificate", "/v1/publish")
 

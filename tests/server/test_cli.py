@@ -1,12 +1,7 @@
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -15,6 +10,7 @@ import pytest
 from forewarn_server.cli import app
 from forewarn_server.config import SETTINGS_FILE
 from forewarn_shell import command_line
+from tests.server.server_process import server_process
 
 SPKI = re.compile(r"MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE[A-Za-z0-9+/=]{88}")
 Output = pytest.CaptureFixture[str]
@@ -147,23 +143,6 @@ def test_the_data_folder_can_come_from_the_environment(
     monkeypatch.setenv("FOREWARN_SERVER_DATA", str(data))
     assert forewarn_server("migrate") == 0
     assert "up to date" in capsys.readouterr().out
-
-
-@contextmanager
-def server_process(data: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, "-c", "from forewarn_server.__main__ import main; main()", "run", "--data", str(data)]
-    with subprocess.Popen(  # noqa: S603 - our own command
-        [*command, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    ) as process:
-        try:
-            assert process.stdout
-            yield process, process.stdout.readline()
-        finally:
-            process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -38,7 +38,7 @@ def test_the_paths_of_these_tests_are_all_that_take_a_body(settings: ServerSetti
     routes = create_app(settings, clock)[ROUTES]
     assert {route.path for route in routes if route.request} == set(PATHS)
     assert {route.path for route in routes if route.api_key and route.request} == set(STAFF_PATHS)
-    assert {route.path for route in routes if route.takes} == {"/api/upload"}  # no JSON: test_uploads.py
+    assert {route.path for route in routes if route.takes} == {"/api/upload", "/v1/daily"}  # no JSON
 
 
 def broken_bodies() -> Iterator[tuple[str, bytes]]:

@@ -9,6 +9,7 @@ from forewarn_client.config import ClientSettings
 from forewarn_client.device import Device
 from forewarn_client.reporting import Outcome, report
 from forewarn_protocol.intervals import Interval, interval_at
+from tests.client.meetings import AT_ONCE
 from tests.server.running_server import RunningServer
 from tests.system.lossy_line import LossyLine
 
@@ -31,7 +32,7 @@ class Phones:
 
     async def report(self, name: str, code: str) -> Outcome:
         async with self.phone(name) as device:
-            return await report(device, code, consent=lambda _: True)
+            return await report(device, code, consent=lambda _: True, timing=AT_ONCE)
 
     async def speak(self, name: str, days: int = 3) -> None:
         """Let a phone have spoken on so many days before today, and today."""

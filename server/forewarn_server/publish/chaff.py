@@ -28,8 +28,9 @@ async def answer_chaff(context: Context, body: bytes) -> PublishAnswer:
         looked_at = _examine(context, parse_publish(body))
         if not isinstance(looked_at.judged, Refused):
             stored = sum(verdict.tek is not None for verdict in looked_at.judged)
-        async with context.exposure.writing() as connection:
-            await _look_up(connection, looked_at)
+        if context.settings.equal_answers:
+            async with context.exposure.writing() as connection:
+                await _look_up(connection, looked_at)
     return PublishAnswer(revision_token=token.text, inserted_exposures=stored)
 
 

@@ -112,9 +112,13 @@ async def _store(
         if not known:
             raise Refused("a negative result can only revise published keys", "invalid_report_type_transition")
         return changed, [_withdrawn(verdict, teks) for verdict in verdicts]
-    for tek in teks.values():
-        row = _new_values(context, examined, tek)
-        await connection.execute(insert(keys).values(**row, transmission_risk=risks[tek.key], report_group=group))
+    rows = [
+        {**_new_values(context, examined, tek), "transmission_risk": risks[tek.key], "report_group": group}
+        for tek in teks.values()
+    ]
+    if rows:
+        # In one statement: each costs a change of threads, and the writers behind this one wait for all of them.
+        await connection.execute(insert(keys), rows)
     return changed + len(teks), verdicts
 
 

@@ -50,7 +50,7 @@ async def run_story(seed: int, phones: int, narrator: Narrator) -> Outcome:
     async with scratch_folder() as folder, World.open(clock, air, folder) as world:
         story = _Story(world, clock, layout, narrator)
         await story.meet(streams, air)
-        await story.publish()
+        await story.publish(streams)
         await story.wait_for_file()
         await story.wait_for_phones()
         found = await look(world, layout.f0, layout.people[1:], EPOCH_S)
@@ -103,7 +103,7 @@ class _Story:
         self._tell("Bus", "The bus home: metal all around, where signal strength hardly tells distance.")
         await self._run_until(self._layout.bus_end_s)
 
-    async def publish(self) -> None:
+    async def publish(self, streams: NamedStreams) -> None:
         """Let the F0 test positive, get a code, and publish."""
         f0 = self._layout.f0.name
         await self._run_until(TEST_S)
@@ -111,7 +111,8 @@ class _Story:
         code = await self._world.server.issue_code(symptom_date=today.isoformat(), test_date=today.isoformat())
         self._tell("Positive test", f"{f0} tests positive. The health authority's API issues a code of 8 digits.")
         async with self._world.device(f0) as device:
-            await report(device, code.code, onset=today, consent=lambda _: True)
+            timing = seeded_timing(streams.key("timing", "report"))
+            await report(device, code.code, onset=today, consent=lambda _: True, timing=timing)
         self._tell("Report", f"{f0}'s phone trades the code for a certificate and publishes its keys, nothing else.")
 
     async def wait_for_file(self) -> None:

@@ -1,0 +1,1 @@
+"""The daily message of every device: one size, one answer, so far without content."""
