@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from forewarn_client.device import DATABASE_FILE, DEVICE_KEY_FILE, MOVED_FILE, RESERVE_FILE
-from forewarn_client.mending import MENDED_FILE
+from forewarn_client.mending import MENDED_FILE, UNFINISHED_FILE
 from forewarn_client.presence import LOCK_FILE, only_daemon
 from forewarn_protocol.errors import Missing
 from forewarn_shell.files import sync_folder
@@ -17,9 +17,9 @@ INCOMING_FOLDER: Final = "incoming"
 _FILES: Final = (
     DEVICE_KEY_FILE,
     DATABASE_FILE,
-    # SQLite's write-ahead log and its index.
-    f"{DATABASE_FILE}-wal",
-    f"{DATABASE_FILE}-shm",
+    # Each with SQLite's write-ahead log and its index.
+    *(f"{name}{suffix}" for suffix in ("-wal", "-shm") for name in (DATABASE_FILE, UNFINISHED_FILE)),
+    UNFINISHED_FILE,
     MENDED_FILE,
     RESERVE_FILE,
     LOCK_FILE,

@@ -18,7 +18,8 @@ from forewarn_client.diary.vault import KEY_BYTES
 from forewarn_protocol.errors import Missing
 from forewarn_shell.files import sync_folder
 
-_UNFINISHED_FILE: Final = f"{DATABASE_FILE}.mending"
+UNFINISHED_FILE: Final = f"{DATABASE_FILE}.mending"
+"""Copies of what could be read, until a new diary is whole."""
 MENDED_FILE: Final = f"{DATABASE_FILE}.mended"
 """Whole, and not yet in place: after a power cut the next start puts it there."""
 _LOGS: Final = ("-wal", "-shm")
@@ -46,8 +47,7 @@ def mend(data: Path, now_s: float) -> int:
     finish(data)
     key_file = data / DEVICE_KEY_FILE
     key_is_whole = not key_file.exists() or key_file.stat().st_size == KEY_BYTES
-    unfinished = data / _UNFINISHED_FILE
-    _remove(unfinished)
+    unfinished = data / UNFINISHED_FILE
     with closing(connect(unfinished)) as fresh:
         kept = _salvage(data / DATABASE_FILE, fresh, but=_NOT_KEPT if key_is_whole else _NOT_KEPT | _SEALED)
         note(fresh, MENDED_S, now_s)
@@ -64,6 +64,8 @@ def finish(data: Path) -> None:
     """Put a mended diary in its place that an earlier run could not; the caller holds the folder's lock."""
     mended, path = data / MENDED_FILE, data / DATABASE_FILE
     try:
+        # What a run that was killed had copied: days' keys among it, which no forgetting would reach.
+        _remove(data / UNFINISHED_FILE)
         if mended.exists():
             # The old one's log would be taken for the new one's.
             for suffix in _LOGS:

@@ -1,4 +1,5 @@
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from forewarn_client.config import SETTINGS_FILE, ClientSettings
 from forewarn_client.device import DATABASE_FILE, DEVICE_KEY_FILE, Device
 from forewarn_client.diary.block import ScanWindow
 from forewarn_client.erasing import erase
+from forewarn_client.mending import UNFINISHED_FILE
 from forewarn_client.presence import is_running, only_daemon
 from forewarn_protocol.errors import BadInput, Missing
 from forewarn_simulations.clocks import VirtualClock
@@ -52,6 +54,7 @@ async def test_after_erasing_neither_key_nor_diary_is_in_any_file(
     data = settings.data
     # As a start leaves it that was killed between naming its key and dropping the name it was made under.
     os.link(data / DEVICE_KEY_FILE, data / f".{DEVICE_KEY_FILE}.0a1b2c3d")
+    shutil.copy(data / DATABASE_FILE, data / UNFINISHED_FILE)
     connection = sqlite3.connect(data / DATABASE_FILE)
     secrets = {
         "device key": [(data / DEVICE_KEY_FILE).read_bytes()],

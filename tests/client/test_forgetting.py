@@ -1,12 +1,13 @@
+import shutil
 import sqlite3
 from datetime import date, timedelta
 
 import pytest
 
-from forewarn_client import erasures, forgetting, report_state
+from forewarn_client import erasures, forgetting, mending, report_state
 from forewarn_client.board import FORGETTING_OVERDUE_SINCE
 from forewarn_client.config import ClientSettings
-from forewarn_client.device import Device
+from forewarn_client.device import DATABASE_FILE, Device
 from forewarn_client.diary import database
 from forewarn_client.diary.block import ScanWindow
 from forewarn_client.diary.schema import DAILY_TABLES
@@ -274,3 +275,19 @@ async def test_the_record_is_itself_forgotten(device: Device, clock: VirtualCloc
         TODAY + timedelta(days=RECORDED_DAYS - 1),
         TODAY + timedelta(days=RECORDED_DAYS),
     ]
+
+
+async def test_copies_of_a_mending_that_was_killed_are_gone_with_the_next_start(
+    settings: ClientSettings, clock: VirtualClock
+) -> None:
+    """They hold keys of days, and no forgetting would ever reach them."""
+    data = settings.data
+    async with Device.open(settings, clock) as device:
+        await live(device, range(-20, 1))
+        secrets = await secrets_of(device, FIRST_KEPT)
+        for name in (DATABASE_FILE, f"{DATABASE_FILE}-wal"):
+            shutil.copy(data / name, data / name.replace(DATABASE_FILE, mending.UNFINISHED_FILE))
+        assert await forget(device)
+        assert found(data, secrets) == all_of(secrets)
+    mending.finish(data)  # as every start of a daemon does
+    assert found(data, secrets) == none_of(secrets)
