@@ -27,6 +27,27 @@ _TOLD_AFTER = {
 }
 
 
+@dataclass(frozen=True)
+class _Order:
+    """A change of names that must wait until another one is on the disk."""
+
+    step: re.Pattern[str]
+    first: re.Pattern[str]
+    objection: str
+
+
+_ORDERS = (
+    _Order(
+        re.compile(r"rename index\.json"), re.compile(r"\.zip$"), "an index is published before its files are there"
+    ),
+    _Order(re.compile(r"rename schedule\.json"), re.compile(r"/v\d+$"), "a schedule names a key before it is there"),
+    _Order(
+        re.compile(r"delete \*\.zip"), re.compile(r"index\.json$"), "a file goes before the index without it is there"
+    ),
+    _Order(re.compile(r"delete v\d+"), re.compile(r"schedule\.json$"), "a key goes before its schedule says so"),
+)
+
+
 @dataclass
 class _Disk:
     """What a power cut would take away now, and what stands committed."""
@@ -81,7 +102,7 @@ def _statement(disk: _Disk, event: Event) -> None:
 
 
 def _file(disk: _Disk, event: Event) -> None:
-    kind, (path, *sources) = event.kind, [*event.about.split(" "), ""][:3]
+    kind, (path, source) = event.kind, [*event.about.split(" "), ""][:2]
     if kind.startswith("write new"):
         disk.unsynced.add(path)
     elif kind.startswith("sync folder"):
@@ -90,28 +111,23 @@ def _file(disk: _Disk, event: Event) -> None:
         disk.unnamed = {name: folder for name, folder in disk.unnamed.items() if name not in named}
     elif kind.startswith("sync"):
         disk.unsynced.discard(path)
-    elif kind.startswith(("rename", "link")):
-        if sources[0] in disk.unsynced:
-            disk.object_to(f"named before it is synced: {kind}")
-            disk.unsynced.discard(sources[0])
-        _names_are_ordered(disk, kind)
+    elif kind.startswith(("rename", "link", "delete", "make folder")):
+        _names_are_ordered(disk, kind, source)
         disk.unnamed[path] = os.path.dirname(path)  # noqa: PTH120 - one string, one call
-    elif kind.startswith(("delete", "make folder")):
-        if kind == "delete *.zip" and any(name.endswith("index.json") for name in disk.unnamed):
-            disk.object_to("a file is deleted before the index without it is durable")
-        disk.unnamed[path] = os.path.dirname(path)  # noqa: PTH120 - as above
     elif kind in _TOLD_AFTER:
         disk.told[kind] += 1
         if disk.committed[_TOLD_AFTER[kind]] < disk.told[kind]:
             disk.object_to(f"{kind} before the commit of {_TOLD_AFTER[kind]}")
 
 
-def _names_are_ordered(disk: _Disk, kind: str) -> None:
+def _names_are_ordered(disk: _Disk, kind: str, source: str) -> None:
+    if source in disk.unsynced:
+        disk.object_to(f"named before it is synced: {kind}")
+        disk.unsynced.discard(source)
     if _FEED_IS_NAMED.fullmatch(kind):
         disk.told["feed"] += 1
         if disk.committed["INSERT INTO feeds"] < disk.told["feed"]:
             disk.object_to("a feed is published before its sequence is committed")
-    if kind == "rename index.json":
-        for name in disk.unnamed:
-            if name.endswith(".zip"):
-                disk.object_to("an index is published before what it names is durable")
+    for order in _ORDERS:
+        if order.step.match(kind) and any(order.first.search(name) for name in disk.unnamed):
+            disk.object_to(order.objection)
