@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 
 from forewarn_server.codes.guesses import ALLOWED_A_DAY, Guesses
 from forewarn_server.hours import DAY_S
 from forewarn_server.retention.forgetting import forget
-from forewarn_server.store.exposure_tables import codes, guesses
+from forewarn_server.store.exposure_tables import guesses
 from tests.server.hand_clock import NOON
 from tests.server.published_files import let_pass
 from tests.server.running_server import RunningServer
@@ -20,15 +20,17 @@ MANY = 10_000
 """Living codes of a bad day: with them a wrong try counts a hundredth of what is allowed."""
 
 
-async def plant(server: RunningServer, count: int, **values: Any) -> None:
+async def plant(server: RunningServer, count: int, **values: object) -> None:
     """Let so many codes have been issued that nobody has claimed."""
-    row = {"short_expires_s": NOON + 900, "long_expires_s": NOON + DAY_S, "test_type": "confirmed", **values}
-    rows = [
-        {"uuid": f"{n:036}", "short_hash": n.to_bytes(32, "big"), "long_hash": n.to_bytes(32, "little"), **row}
-        for n in range(count)
-    ]
+    row = {"short_expires_s": NOON + 900, "short_hash": True, "nonce_hash": None, **values}
+    many = text(
+        "WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < :count) "
+        "INSERT INTO codes (uuid, short_hash, long_hash, short_expires_s, long_expires_s, test_type, nonce_hash) "
+        "SELECT n, CASE WHEN :short_hash THEN randomblob(32) END, randomblob(32), :short_expires_s, :long_expires_s, "
+        "'confirmed', :nonce_hash FROM counted"
+    )
     async with server.context.exposure.writing() as connection:
-        await connection.execute(insert(codes), rows)
+        await connection.execute(many, {**row, "count": count, "long_expires_s": NOON + DAY_S})
 
 
 async def after_many_guesses(server: RunningServer) -> None:

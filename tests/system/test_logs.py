@@ -15,6 +15,7 @@ from forewarn_client.reporting import Outcome, report
 from forewarn_protocol.errors import ForewarnError
 from forewarn_protocol.identifiers import crypt_metadata, identifiers
 from forewarn_protocol.metadata import Confidence, Metadata
+from forewarn_server.keyrings.policies import Use
 from forewarn_simulations.clocks import VirtualClock
 from forewarn_simulations.world import World, seeded_timing
 from tests.system.meetings import Meeting, Meetings
@@ -143,4 +144,9 @@ async def test_no_log_line_holds_a_secret(tmp_path: Path) -> None:
 
 
 def stored_keys(folder: Path) -> set[bytes]:
-    return {path.read_bytes() for path in folder.rglob("*.key")}
+    """Return the devices' keys, and each line of the server's as they are written down, with what base64 hides."""
+    found = {path.read_bytes() for path in folder.rglob("*.key")}
+    written = [line for path in folder.rglob("keys/*/v*") for line in path.read_bytes().splitlines()]
+    lines = {line for line in written if b"PRIVATE KEY" not in line}
+    assert len(lines) > len(Use)
+    return found | lines | {base64.b64decode(line) for line in lines}

@@ -33,8 +33,9 @@ def list_(data: Data, as_json: Json = False) -> None:
         typer.echo(json.dumps([key.as_json() for key in found]))
         return
     for key in found:
-        until = "" if key.until_s is None else f"  until {iso_utc(key.until_s)}"
-        typer.echo(f"{key.use:<12} {key.name:<5} {key.state:<10} from {iso_utc(key.active_s)}{until}  {key.public_key}")
+        since = f"from {iso_utc(key.active_s)}" if key.active_s else "from the start"
+        until = "" if key.until_s is None else f" until {iso_utc(key.until_s)}"
+        typer.echo(f"{key.use:<12} {key.name:<5} {key.state:<10} {since}{until}  {key.public_key}".rstrip())
 
 
 @keys.command()
