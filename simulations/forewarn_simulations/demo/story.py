@@ -127,7 +127,7 @@ class _Story:
         self._tell(
             "Seal",
             f"Embargo and the wait for other reports are over: a signed file of {self.file_keys} keys, nearly all"
-            " of them padding, so that nobody can count the cases.",
+            " of them padding: how many keys there are does not tell how many cases.",
             self.sealed_s,
         )
 
