@@ -15,6 +15,7 @@ from forewarn_protocol.windows import ExposureWindow, Infectiousness, ScanInstan
 from forewarn_protocol.wire import parse_json
 
 MAX_CASES_BYTES: Final = 16 * 1024 * 1024
+_MAX_PARTS: Final = 1_000_000
 # Cases give ages in days: any date will do as the day from which they count.
 _TODAY: Final = date(2021, 1, 1)
 
@@ -85,7 +86,7 @@ def run_cases(body: bytes) -> list[dict[str, Any]]:
     Raises:
         BadInput: no JSON, or not of this form.
     """
-    cases = parse_json(_Cases, body, error=BadInput, limit_bytes=MAX_CASES_BYTES)
+    cases = parse_json(_Cases, body, error=BadInput, limit_bytes=MAX_CASES_BYTES, limit_parts=_MAX_PARTS)
     return [_run(case, cases.default_risk_calculation_configuration) for case in cases.test_cases]
 
 

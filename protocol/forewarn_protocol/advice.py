@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from forewarn_protocol.errors import BadFeed
 from forewarn_protocol.feeds import Feed, FeedPart, Region
-from forewarn_protocol.wire import parse_json
+from forewarn_protocol.wire import Items, parse_json
 
 MAX_ADVICE_BYTES: Final = 64 * 1024
 Language = Literal["vi", "en"]
@@ -30,8 +30,8 @@ class AdviceText(FeedPart):
     """The advice in one language."""
 
     title: Sentence
-    steps: tuple[Sentence, ...] = Field(min_length=1, max_length=20)
-    call: tuple[Contact, ...] = Field(min_length=1, max_length=10)
+    steps: Items[Sentence] = Field(min_length=1, max_length=20)
+    call: Items[Contact] = Field(min_length=1, max_length=10)
     url: WebAddress | None = None
 
 

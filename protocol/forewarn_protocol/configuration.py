@@ -14,7 +14,7 @@ from forewarn_protocol.intervals import TOLERANCE_INTERVALS
 from forewarn_protocol.metadata import Confidence
 from forewarn_protocol.risk import RiskConfiguration
 from forewarn_protocol.sealed_uploads import upload_key_from_base64
-from forewarn_protocol.wire import parse_json
+from forewarn_protocol.wire import Items, parse_json
 
 MAX_CONFIGURATION_BYTES: Final = 256 * 1024
 MAX_REVOKED_KEYS: Final = 64
@@ -73,11 +73,11 @@ class DeviceConfiguration(Feed):
 
     region: Region
     health_authority_id: Annotated[str, Field(min_length=1, max_length=128)]
-    export_keys: tuple[ExportKey, ...] = Field(min_length=1, max_length=16)
+    export_keys: Items[ExportKey] = Field(min_length=1, max_length=16)
     # The keys that sign feeds now and next: whoever trusts the key that signed this trusts them too.
-    feed_keys: tuple[PublicKeyText, ...] = Field(default=(), max_length=8)
+    feed_keys: Items[PublicKeyText] = Field(default=(), max_length=8)
     # SHA-256 of the keys that no longer count, whoever pinned them: in hexadecimal, over the DER of the public key.
-    revoked_feed_keys: tuple[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")], ...] = Field(
+    revoked_feed_keys: Items[Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]] = Field(
         default=(), max_length=MAX_REVOKED_KEYS
     )
     tolerance_intervals: Annotated[int, Field(ge=0, le=TOLERANCE_INTERVALS)] = TOLERANCE_INTERVALS

@@ -20,7 +20,7 @@ from forewarn_protocol.keys import (
 )
 from forewarn_protocol.verification import TestType
 from forewarn_protocol.windows import Infectiousness, KeyMapping
-from forewarn_protocol.wire import Base64HmacKey, Padding, WireModel, base64_text, bytes_of
+from forewarn_protocol.wire import Base64HmacKey, Items, Padding, WireModel, base64_text, bytes_of
 
 MAX_KEYS: Final = 30
 MAX_KEYS_WITH_ONE_START: Final = 3
@@ -94,7 +94,7 @@ class PublishedKey(WireModel):
 class PublishRequest(WireModel):
     """`POST /v1/publish`."""
 
-    keys: tuple[PublishedKey, ...] = Field(alias="temporaryExposureKeys")
+    keys: Items[PublishedKey] = Field(alias="temporaryExposureKeys")
     health_authority_id: Annotated[str, Field(min_length=1, max_length=128)] = Field(alias="healthAuthorityID")
     verification_payload: Annotated[str, Field(min_length=1, max_length=8192)] = Field(repr=False)
     hmac_key: Base64HmacKey = Field(

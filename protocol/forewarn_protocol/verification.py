@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Final, NamedTuple, Protocol
 from pydantic import Field
 
 from forewarn_protocol.errors import BadMessage, Refused
-from forewarn_protocol.wire import Base64Of32, OptionalDate, Padding, WireModel
+from forewarn_protocol.wire import Base64Of32, Items, OptionalDate, Padding, WireModel
 
 SHORT_CODE_DIGITS: Final = 8
 SHORT_CODE_S: Final = 15 * 60
@@ -111,7 +111,7 @@ class BatchIssueRequest(WireModel):
     codes: ClassVar[dict[str, str]] = IssueRequest.codes
 
     # The field is `codes` on the wire; that name already means error codes on every message.
-    requests: tuple[IssueRequest, ...] = Field(alias="codes", min_length=1, max_length=MAX_CODES_PER_BATCH)
+    requests: Items[IssueRequest] = Field(alias="codes", min_length=1, max_length=MAX_CODES_PER_BATCH)
     padding: Padding = ""
 
 
@@ -128,7 +128,7 @@ class VerifyRequest(WireModel):
     codes: ClassVar[dict[str, str]] = {"code": "code_invalid", "accept": "invalid_test_type"}
 
     code: Annotated[str, Field(repr=False, min_length=1, max_length=64)]
-    accept: tuple[TestType, ...] = Field(default=(TestType.CONFIRMED,), min_length=1, max_length=len(TestType))
+    accept: Items[TestType] = Field(default=(TestType.CONFIRMED,), min_length=1, max_length=len(TestType))
     nonce: Base64Of32 | None = Field(default=None, repr=False)
     padding: Padding = ""
 

@@ -4,8 +4,6 @@ import io
 import random
 import re
 import struct
-import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from forewarn_protocol.exports import archive, reading
 from forewarn_protocol.exports.reading import ExportFile, ExportLimits
 from forewarn_protocol.matching import SightingIndex, match
 from tests.client.meetings import confirmed, heard, key_of_day
+from tests.peak_memory import run_measured
 from tests.protocol.handmade_exports import (
     MAGIC,
     Handmade,
@@ -146,19 +145,20 @@ def test_a_compressed_size_that_is_invented_does_not_hide_a_bombs_ratio(monkeypa
     assert ExportFile.open_zip(hidden).key_count == 2
 
 
-FILL_MEMORY = """
-import resource, sys
+PREPARED = """
+import resource
 from forewarn_protocol.errors import ForewarnError
 from forewarn_protocol.exports import archive
 from forewarn_protocol.exports.reading import ExportFile, ExportLimits
 path, limits = sys.argv[1:]
+given = ExportLimits()
 if limits == "off":
     archive.MAX_SIGNATURE_FILE_BYTES = 1 << 40
     given = ExportLimits(1 << 40, 1 << 40, 1 << 40)
-else:
-    given = ExportLimits()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-resource.setrlimit(resource.RLIMIT_AS, (int(open("/proc/self/statm").read().split()[0]) * 4096 + (64 << 20),) * 2)
+pages = int(Path("/proc/self/statm").read_text().split()[0])
+resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + (64 << 20),) * 2)
+"""
+OPENED = """
 with open(path, "rb") as file:
     try:
         ExportFile.open_zip(file, given)
@@ -166,16 +166,7 @@ with open(path, "rb") as file:
         print("refused:", error.message)
     except MemoryError:
         print("out of memory")
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
-
-
-def in_a_small_process(path: Path, limits: str) -> tuple[str, int]:
-    ran = subprocess.run(  # noqa: S603 - ourselves
-        [sys.executable, "-c", FILL_MEMORY, path, limits], capture_output=True, text=True, check=True, timeout=120
-    )
-    said, peak_mb = ran.stdout.strip().splitlines()
-    return said, int(peak_mb)
 
 
 @pytest.mark.slow
@@ -184,13 +175,13 @@ def test_a_bomb_in_export_sig_fills_no_memory_and_without_the_limits_it_does(
 ) -> None:
     path = tmp_path / "bomb.zip"
     path.write_bytes(zipped({"export.bin": BINARY, "export.sig": bytes(200 << 20)}).getvalue())
-    said, peak_mb = in_a_small_process(path, "on")
+    said, peak_mb = run_measured(PREPARED, OPENED, str(path), "on")
     assert said.startswith("refused: export.sig inflates to")
     assert peak_mb < 8
     # Positive control: in 64 MB of memory the same file is fatal once nobody asks for its size.
-    assert in_a_small_process(path, "off")[0] == "out of memory"
+    assert run_measured(PREPARED, OPENED, str(path), "off")[0] == "out of memory"
     size_kb = path.stat().st_size // 1024
-    figure(f"bomb of {size_kb} kB that inflates to 200 MB: refused with {peak_mb} MB more memory (bar 8 MB)")
+    figure(f"bomb of {size_kb} kB that inflates to 200 MB: refused with {peak_mb:.1f} MB more memory (bar 8 MB)")
 
 
 SMALLEST_FIELDS = {

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from forewarn_protocol.errors import BadFeed
 from forewarn_protocol.feeds import MAX_INDEX_LIFE_S, Feed, FeedHead, FeedPart
-from forewarn_protocol.wire import parse_json
+from forewarn_protocol.wire import Items, parse_json
 
 MAX_INDEX_BYTES: Final = 2 * 1024 * 1024
 MAX_FILES: Final = 5_000
@@ -38,7 +38,7 @@ class IndexEntry(FeedPart):
 class Index(Feed):
     """Which export files there are, oldest first."""
 
-    files: tuple[IndexEntry, ...] = Field(default=(), max_length=MAX_FILES)
+    files: Items[IndexEntry] = Field(default=(), max_length=MAX_FILES)
 
     @classmethod
     def of(cls, head: FeedHead, files: tuple[IndexEntry, ...]) -> Self:
