@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -162,7 +163,7 @@ def seal_now(data: Data, as_json: Json = False) -> None:
 @app.command("forget-now")
 def forget_now(data: Data, as_json: Json = False) -> None:
     """Forget now what is due: exit 1 while a reader keeps deleted rows on disk."""
-    forgotten = in_context(data, forget)
+    forgotten = in_context(data, partial(forget, is_confirmed=True))
     if as_json:
         told = {"rows": forgotten.rows, "files": forgotten.files, "overwritten": forgotten.overwritten}
         typer.echo(json.dumps(told))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from aiohttp import web
+from sqlalchemy import func, select
 
 from forewarn_server.codes.guesses import Guesses
 from forewarn_server.config import ServerSettings
@@ -15,7 +16,9 @@ from forewarn_server.keyrings.folder import KeyFolder
 from forewarn_server.keyrings.living import KeyRings
 from forewarn_server.logs import silence_libraries
 from forewarn_server.metrics import Metrics
+from forewarn_server.steady_time import SteadyTime
 from forewarn_server.store.engine import Database
+from forewarn_server.store.exposure_tables import feeds
 from forewarn_server.store.schema import EXPOSURE, REGISTRY
 from forewarn_shell.clock import Clock, SystemClock
 
@@ -33,10 +36,19 @@ class Context:
     registry: Database
     metrics: Metrics = field(default_factory=Metrics, repr=False)
     guesses: Guesses = field(default_factory=Guesses, repr=False)
+    time: SteadyTime = field(default_factory=SteadyTime, repr=False)
 
     def now_s(self) -> int:
-        """Return the clock's Unix time in whole seconds."""
-        return int(self.clock.utc())
+        """Return the clock's Unix time in whole seconds.
+
+        Raises:
+            Missing: the clock cannot be believed at this moment.
+        """
+        return int(self.time.now_s(self.clock))
+
+    def reached_s(self) -> int:
+        """Return the time that has certainly been reached, in whole Unix seconds: by it things are forgotten."""
+        return int(self.time.reached_s(self.clock))
 
 
 CONTEXT: Final = web.AppKey("context", Context)
@@ -57,7 +69,9 @@ async def open_context(settings: ServerSettings, clock: Clock) -> AsyncIterator[
     exposure = Database.open(EXPOSURE.path(settings.data))
     registry = Database.open(REGISTRY.path(settings.data))
     try:
-        yield Context(settings, clock, keys, exposure, registry)
+        async with exposure.reading() as connection:
+            recorded_s = await connection.scalar(select(func.max(feeds.c.issued_s)))
+        yield Context(settings, clock, keys, exposure, registry, time=SteadyTime(recorded_s))
     finally:
         await exposure.close()
         await registry.close()

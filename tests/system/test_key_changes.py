@@ -241,7 +241,7 @@ async def test_what_a_revoked_export_key_signed_is_refused_from_the_next_fetch_o
     async def nothing(*_: object) -> int:
         return 0
 
-    monkeypatch.setattr(sealing, "renumber_unaccepted", nothing)
+    monkeypatch.setattr(sealing, "renumber", nothing)
     await published(server)
     await later(server, 0)
     assert (await fetched(phones, "before")).complete

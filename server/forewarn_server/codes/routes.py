@@ -144,4 +144,4 @@ def add_routes(app: web.Application) -> None:
 
 async def _measure_guesses(app: web.Application) -> None:
     context = app[CONTEXT]
-    context.metrics.expected_guesses.set_function(lambda: context.guesses.expected(context.now_s()))
+    context.metrics.expected_guesses.set_function(lambda: context.guesses.expected(context.reached_s()))

@@ -7,6 +7,7 @@ it. So whatever the index names is there, and a key that was claimed is in exact
 import asyncio
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -23,7 +24,7 @@ from forewarn_server.context import Context
 from forewarn_server.exports import batches
 from forewarn_server.exports.batches import Batch, PackedKeys
 from forewarn_server.exports.planning import SealingRules
-from forewarn_server.exports.signing_anew import renumber_unaccepted
+from forewarn_server.exports.signing_anew import renumber
 from forewarn_server.hours import DAY_S, HOUR_S
 from forewarn_server.logs import logger
 from forewarn_server.public.feeds import write_feed
@@ -74,7 +75,12 @@ async def seal(context: Context) -> Sealed:
         # Whoever writes public files holds the turn: what lies there half written is of somebody who was killed.
         await asyncio.to_thread(clear_left_overs, context.settings.public)
         claimed = await batches.claim(context.exposure, sealing_rules(context.settings), context.now_s())
-        await renumber_unaccepted(context.exposure, {key.name for key in context.keys.export.accepted})
+        spoilt = await asyncio.to_thread(
+            _spoilt, exports_folder(context.settings), await batches.finished(context.exposure)
+        )
+        accepted = {key.name for key in context.keys.export.accepted}
+        if await renumber(context.exposure, accepted, spoilt) and spoilt:
+            _log.error("export files were damaged or gone: written anew", files=len(spoilt))
         await _finish_claimed(context)
         await publish_index(context)
     sealed = Sealed(len(claimed), sum(batch.keys for batch in claimed))
@@ -88,7 +94,7 @@ async def publish_index(context: Context) -> None:
 
     One that is due to be forgotten is named no more, also where forgetting itself is late.
     """
-    due_s = context.now_s() - context.settings.key_retention_days * DAY_S
+    due_s = context.reached_s() - context.settings.key_retention_days * DAY_S
     finished = await batches.finished(context.exposure)
     entries = tuple(_entry(batch) for batch in finished if batch.end_s > due_s)
 
@@ -104,6 +110,22 @@ def _entry(batch: Batch) -> IndexEntry:
     if batch.sha256 is None or batch.bytes is None:
         raise ValueError("only a finished batch stands in the index")
     return IndexEntry(path=batch.name, sha256=batch.sha256.hex(), bytes=batch.bytes, keys=batch.keys)
+
+
+def _spoilt(folder: Path, finished: Sequence[Batch]) -> set[int]:
+    """Return the batches whose file is not what was written: devices would refuse it for a fortnight."""
+    return {batch.number for batch in finished if not _is_whole(folder / batch.name, batch)}
+
+
+def _is_whole(path: Path, batch: Batch) -> bool:
+    try:
+        with path.open("rb") as file:
+            # The length first: it shows a file that was cut off without reading it.
+            return os.fstat(file.fileno()).st_size == batch.bytes and (
+                hashlib.file_digest(file, "sha256").digest() == batch.sha256
+            )
+    except OSError:
+        return False
 
 
 async def _finish_claimed(context: Context) -> None:
@@ -137,10 +159,14 @@ def _write(path: Path, signer: ExportSigner, batch: Batch, fresh: PackedKeys, re
         batch_num=batch.place,
         batch_size=batch.places,
     )
-    with path.open("w+b") as file:
-        write_export(file, header, fresh, revised, [signer])
-        file.flush()
-        os.fsync(file.fileno())
-        size_bytes = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        return hashlib.file_digest(file, "sha256").digest(), size_bytes
+    try:
+        with path.open("w+b") as file:
+            write_export(file, header, fresh, revised, [signer])
+            file.flush()
+            os.fsync(file.fileno())
+            size_bytes = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            return hashlib.file_digest(file, "sha256").digest(), size_bytes
+    except OSError:
+        path.unlink(missing_ok=True)  # half a file would keep a full disk full
+        raise

@@ -6,17 +6,21 @@ for whoever keeps copies keeps them by name.
 
 from collections.abc import Collection
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, or_, select, update
 
 from forewarn_server.store.engine import Database
 from forewarn_server.store.exposure_tables import batches, keys
 
 
-async def renumber_unaccepted(database: Database, accepted: Collection[str]) -> int:
-    """Give each batch whose file no accepted key signed a new number, and no file; return how many there were."""
+async def renumber(database: Database, accepted: Collection[str], spoilt: Collection[int]) -> int:
+    """Give each batch whose file no accepted key signed, or is spoilt, a new number and no file; return how many.
+
+    A new number is a new name: caches keep a file for a day.
+    """
     async with database.writing() as connection:
         signed = batches.c.export_key.is_not(None) & batches.c.export_key.not_in(accepted)
-        found = (await connection.execute(select(batches).where(signed).order_by(batches.c.number))).mappings().all()
+        anew = or_(signed, batches.c.number.in_(spoilt))
+        found = (await connection.execute(select(batches).where(anew).order_by(batches.c.number))).mappings().all()
         for batch in found:
             row = {**batch, "sha256": None, "bytes": None, "export_key": None}
             number = row.pop("number")

@@ -28,7 +28,7 @@ def add_jobs(app: web.Application) -> None:
 async def tend_keys(context: Context) -> None:
     """Change the keys that change daily, and destroy those whose time is over."""
     # In a thread: it waits for a command that changes keys at this moment, and for the disk.
-    changed = await asyncio.to_thread(_tend, context.keys.folder, context.now_s())
+    changed = await asyncio.to_thread(_tend, context.keys.folder, min(context.now_s(), context.reached_s()))
     if changed:
         _log.info("keys tended", count=changed)
 

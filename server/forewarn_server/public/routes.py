@@ -55,7 +55,7 @@ async def _public_file(request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotFound
     cache_control = _FEED_CACHE_CONTROL
     if end_s := shape.groupdict().get("end_s"):
-        left_s = int(end_s) + context.settings.key_retention_days * DAY_S - context.now_s()
+        left_s = int(end_s) + context.settings.key_retention_days * DAY_S - context.reached_s()
         if left_s <= 0:
             raise web.HTTPNotFound
         cache_control = f"public, max-age={min(_EXPORT_MAX_AGE_S, left_s)}, immutable"

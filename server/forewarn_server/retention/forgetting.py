@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import ColumnElement, Table, and_, delete, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from forewarn_protocol.errors import Missing
 from forewarn_protocol.intervals import INTERVAL_S
 from forewarn_protocol.publishing import MAX_AGE_INTERVALS
 from forewarn_server.config import ServerSettings
@@ -25,9 +26,13 @@ from forewarn_server.store.exposure_tables import batches, codes, guesses, keys,
 from forewarn_server.store.registry_tables import audit, issued
 from forewarn_server.store.registry_tables import erasures as recorded
 from forewarn_shell.files import clear_left_overs, sync_folder
+from forewarn_shell.reserve import Reserve
 
 CODE_AFTERLIFE_S: Final = 3 * DAY_S
 """How long an expired code stays, so that the authority can still ask whether it was used."""
+RESERVE_FILE: Final = "reserve"
+RESERVE_BYTES: Final = 4 * 2**20
+"""In the data folder: a day's keys can be deleted on a full disk, too."""
 ISSUED_DAYS: Final = 30
 """How long the registry knows which API key issued a code."""
 ERASURE_DAYS: Final = 365
@@ -90,7 +95,7 @@ def registry_rules(settings: ServerSettings, now_s: int) -> tuple[Due, ...]:
 
 async def is_due(context: Context) -> bool:
     """Tell whether a run would delete any row."""
-    settings, now_s = context.settings, context.now_s()
+    settings, now_s = context.settings, context.reached_s()
     for database, rules in (
         (context.exposure, exposure_rules(settings, now_s)),
         (context.registry, registry_rules(settings, now_s)),
@@ -102,14 +107,24 @@ async def is_due(context: Context) -> bool:
     return False
 
 
-async def forget(context: Context) -> Forgotten:
-    """Delete what is due everywhere, record that, then overwrite it on disk."""
+async def forget(context: Context, *, is_confirmed: bool = False) -> Forgotten:
+    """Delete what is due everywhere, record that, then overwrite it on disk.
+
+    A clock that ran ahead of all that is on record decides only where an operator confirms it.
+    """
     settings, now_s = context.settings, context.now_s()
+    if not is_confirmed:
+        now_s = min(now_s, context.reached_s())
     async with publishing_turn(settings.data):
         # Whoever writes public files holds the turn: half a file, keys and all, is of somebody who was killed.
         await asyncio.to_thread(clear_left_overs, settings.public)
-        async with context.exposure.writing() as connection:
-            rows = await _delete_rows(connection, exposure_rules(settings, now_s))
+        reserve = Reserve(settings.data / RESERVE_FILE, RESERVE_BYTES)
+        try:
+            rows = await _delete_exposure_rows(context, now_s)
+        except Missing:
+            # The disk may be full: then what is to be destroyed gives way to nothing else.
+            reserve.release()
+            rows = await _delete_exposure_rows(context, now_s)
         async with context.registry.writing() as connection:
             rows |= await _delete_rows(connection, registry_rules(settings, now_s))
         folder = exports_folder(settings)
@@ -122,10 +137,16 @@ async def forget(context: Context) -> Forgotten:
         async with context.registry.writing() as connection:
             await erasures.record(connection, now_s // DAY_S, {**rows, "files": len(unnamed)})
     overwritten = [await database.overwrite_deleted() for database in (context.exposure, context.registry)]
+    reserve.hold()
     if all(overwritten):
         async with context.registry.writing() as connection:
             await erasures.record_overwritten(connection, context.now_s() // DAY_S)
     return Forgotten(rows, len(unnamed), all(overwritten))
+
+
+async def _delete_exposure_rows(context: Context, now_s: int) -> dict[str, int]:
+    async with context.exposure.writing() as connection:
+        return await _delete_rows(connection, exposure_rules(context.settings, now_s))
 
 
 async def _delete_rows(connection: AsyncConnection, rules: tuple[Due, ...]) -> dict[str, int]:

@@ -44,7 +44,14 @@ async def _forget_in_time(context: Context, overdue: Overdue) -> None:
         if hour_s // DAY_S == whole_day and not await is_due(context):
             continue
         forgotten = await forget(context)
-        if forgotten.overwritten:
+        if (ahead_s := context.now_s() - context.reached_s()) > 0:
+            overdue.failed()
+            whole_day = -1
+            _log.error(
+                "forgetting waits: the clock ran ahead of what is on record; if it is right, run forget-now",
+                reason=f"{ahead_s / DAY_S:.0f} days",
+            )
+        elif forgotten.overwritten:
             overdue.finished()
             whole_day = hour_s // DAY_S
         else:

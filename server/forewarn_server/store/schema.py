@@ -56,6 +56,8 @@ class Schema:
             raise Missing(f"{path} is missing: run forewarn-server init --data {data}, or restore it")
         with self._connection(path) as connection:
             revision = self._revision(connection)
+        if revision is None:
+            raise Missing(f"{path} is empty: restore it from a backup, or run forewarn-server init --data {data} anew")
         self._refuse_newer(path, revision)
         if revision != self._head:
             raise Missing(f"{path} has an older schema: run forewarn-server migrate --data {data}")
