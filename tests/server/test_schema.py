@@ -58,9 +58,10 @@ def test_a_newer_database_is_refused_and_left_alone(tmp_path: Path) -> None:
     assert differences(REGISTRY.path(tmp_path), registry) == []
 
 
-def test_an_older_database_is_refused_until_it_is_migrated(tmp_path: Path) -> None:
+def test_an_empty_database_is_refused_until_it_is_restored_or_made_anew(tmp_path: Path) -> None:
+    """Not called an older one: to migrate it would delete every file that it no longer names."""
     sqlite3.connect(REGISTRY.path(tmp_path)).close()
-    with pytest.raises(Missing, match="forewarn-server migrate"):
+    with pytest.raises(Missing, match="is empty: restore it from a backup"):
         REGISTRY.check(tmp_path)
     REGISTRY.migrate(tmp_path)
     REGISTRY.check(tmp_path)
