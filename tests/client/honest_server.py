@@ -213,9 +213,9 @@ class _No(Exception):
 
 
 @asynccontextmanager
-async def serving(clock: Clock) -> AsyncIterator[HonestServer]:
-    """Serve feeds, an empty index and the authority's API on 127.0.0.1."""
-    server = HonestServer(clock)
+async def serving(clock: Clock, server: HonestServer | None = None) -> AsyncIterator[HonestServer]:
+    """Serve feeds, an empty index and the authority's API on 127.0.0.1; `server`: one that a test has made."""
+    server = server or HonestServer(clock)
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", server.answer)
     async with TestServer(app) as http:

@@ -182,10 +182,10 @@ def test_an_address_that_is_not_ours_is_one_line_and_exit_3(data: Path, capsys: 
     assert_one_line(capsys, host)
 
 
-def test_run_refuses_an_older_schema(data: Path, capsys: Output) -> None:
+def test_run_refuses_an_empty_database(data: Path, capsys: Output) -> None:
     (data / "registry.db").write_bytes(b"")
     assert forewarn_server("run", "--data", data, "--port", 0) == 3
-    assert_one_line(capsys, "forewarn-server migrate")
+    assert_one_line(capsys, "restore it from a backup")
 
 
 def test_a_wrong_settings_file_is_one_line_and_exit_2(data: Path, capsys: Output) -> None:
