@@ -66,12 +66,11 @@ async def test_a_second_test_takes_back_confirms_or_first_warns(
         assert await story.check("binh") == ALERT_IS_ACTIVE
         assert told(caplog) == 2
 
-        # The next day brings three results.
-        await story.come_to(1, 1)
+        # In the afternoon come three results.
         assert await story.report("an", None, TestType.NEGATIVE) is Outcome.WITHDRAWN
         assert await story.report("chi", None, TestType.CONFIRMED) is Outcome.SENT
         assert await story.report("em", None, TestType.CONFIRMED) is Outcome.SENT
-        await story.come_to(1, 11)
+        await story.come_to(0, 20.5)
         assert [await story.alert_days(other) for _, other in PAIRS] == [[], [on(0)], [on(0)]]
         assert [await withdrawn_days(story, other) for _, other in PAIRS] == [[on(0)], [], []]
         async with world.device("binh") as device:
