@@ -95,7 +95,11 @@ def match_files(
     with ExitStack() as stack:
         opened = [_open(stack.enter_context(path.open("rb")), path, public_keys) for path in exports]
         index = SightingIndex(read_sightings(sightings))
-        keys = chain.from_iterable(_keys(file, path) for file, path in zip(opened, exports, strict=True))
+        files = list(zip(opened, exports, strict=True))
+        # Of a key that comes twice the later word counts: revised keys come last, in whatever order the files stand.
+        fresh = (_named(file.keys(), path) for file, path in files)
+        revised = (_named(file.revised_keys(), path) for file, path in files)
+        keys = chain.from_iterable(chain(fresh, revised))
         count = sum(file.key_count + file.revised_key_count for file in opened)
         matches = list(match(watched(keys, count), index, tolerance_intervals=rules.tolerance_intervals))
     windows = [window for found in matches for window in exposure_windows(found, rules.risk.mapping)]
@@ -152,10 +156,9 @@ def _rules(body: bytes) -> Rules:
     return Rules(risk=parse_json(RiskConfiguration, body, error=BadFeed, limit_bytes=MAX_CONFIGURATION_BYTES))
 
 
-def _keys(export: ExportFile, path: Path) -> Iterator[DiagnosisKey]:
+def _named(keys: Keys, path: Path) -> Iterator[DiagnosisKey]:
     try:
-        yield from export.keys()
-        yield from export.revised_keys()
+        yield from keys
     except BadExport as error:
         raise BadExport(f"{path}: {error.message}") from None
 

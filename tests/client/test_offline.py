@@ -203,6 +203,17 @@ def test_revised_keys_are_matched_and_their_report_counts(shell: Shell) -> None:
     assert answer["daily_summaries"] == []
 
 
+def test_a_revision_counts_in_whatever_order_the_files_are_given(shell: Shell) -> None:
+    revision = shell.folder / "revision.zip"
+    revision.write_bytes(Handmade(keys=[], revised=[key(TEK.key, MIDNIGHT, report_type=5)]).zip().getvalue())
+    for first, second in ((shell.export, revision), (revision, shell.export)):
+        arguments = ("--sightings", shell.sightings, "--export", first, "--export", second)
+        assert shell.run("match", *arguments, "--public-key", public_key(1), "--json") == 0, shell.error
+        answer = json.loads(shell.out)
+        assert [window["report_type"] for window in answer["windows"]] == [5]
+        assert answer["keys_checked"] == 3
+
+
 def test_a_configuration_changes_thresholds_and_what_missing_means(shell: Shell) -> None:
     configuration = shell.folder / "risk.json"
     risk = {"gaen": {"immediate_db": 30, "near_db": 35}, "mapping": {"report_type_when_missing": 3}}
