@@ -246,7 +246,7 @@ async def test_revised_keys_go_into_the_next_file_beside_the_padded_ones_and_cha
     server.clock.advance(HOUR_S)
     for keys, token, becomes in zip(reports, tokens, ["confirmed", "negative", "confirmed"], strict=True):
         await published(server, keys, issue={"testType": becomes}, revisionToken=token)
-    assert (await seal(server.context)).files == 1
+    assert (await seal(with_settings(server, minimum_reports_per_file=1).context)).files == 1
     first, second = await exports_of(server)
     assert {key.report_type for key in diagnosis_keys(first)} == {ReportType.CONFIRMED_CLINICAL_DIAGNOSIS}
     assert (second.key_count, second.revised_key_count) == (0, 9)

@@ -83,22 +83,23 @@ async def test_a_key_revised_while_its_batch_is_claimed_and_unfinished_is_revise
 
 
 async def test_revised_keys_wait_for_a_mix_of_their_own(server: RunningServer) -> None:
-    """In a file they stand apart from the fresh ones: those of others would not hide whose keys these are."""
+    """In a file they stand apart from the fresh ones and say what they became: others would not hide them."""
     alone, token = await suspected(server)
-    await three_reports(server, issue={"testType": "likely"})
+    others = [await suspected(server) for _ in range(2)]
     await seal(server.context)
     assert (await revise(server, alone, "negative", token)).status == 200
+    for keys, of_other in others:
+        assert (await revise(server, keys, "confirmed", of_other)).status == 200
     await three_reports(server)
     await seal(server.context)
     _, second = await exports_of(server)
     assert (second.key_count, second.revised_key_count) == (1_000, 0)
-    for _ in range(5):
-        later(server, HOUR_S)
-        assert (await seal(server.context)).files == 0
+    later(server, 5 * HOUR_S)
+    assert (await seal(server.context)).files == 0
     later(server, HOUR_S)
     await seal(server.context)
     third = (await exports_of(server))[2]
-    assert (third.key_count, set(revised_in(third))) == (0, texts_of(alone))
+    assert (third.key_count, set(revised_in(third))) == (0, texts_of(alone, *(keys for keys, _ in others)))
 
 
 async def test_a_mix_of_one_is_what_lets_a_revision_out_alone(server: RunningServer) -> None:

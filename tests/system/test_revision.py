@@ -48,7 +48,7 @@ async def test_a_second_test_takes_back_confirms_or_first_warns(
     clock = VirtualClock(START.timestamp())
     await clock.run_for(0)
     meetings = Meetings(clock, [Meeting(one, other, at(0, 1.2), at(0, 1.9)) for one, other in PAIRS])
-    async with World.open(clock, meetings, tmp_path) as world:
+    async with World.open(clock, meetings, tmp_path, minimum_reports_per_file=1) as world:
         # This authority warns for what a doctor or a laboratory says, not for a person's own word.
         counted = [ReportType.CONFIRMED_TEST, ReportType.CONFIRMED_CLINICAL_DIAGNOSIS]
         override = {"risk": {"minutes": {"report_types": counted}}}

@@ -59,24 +59,24 @@ async def claim(database: Database, rules: SealingRules, now_s: int) -> list[Bat
     async with database.writing() as connection:
         # Each list of a file has a mix of its own: one person's revised keys stand side by side in theirs, however many
         # people's fresh keys stand in the other.
-        fresh_due = _fresh(now_s) & keys.c.report_type.in_(await _types_due(connection, rules, now_s))
-        fresh = await waiting(connection, fresh_due, keys.c.releasable_s)
-        revised = await waiting(connection, _revised(now_s), keys.c.revised_since_s)
-        revised_keys = revised.keys if due(revised, rules, now_s) else 0
-        plans = files(fresh.keys, revised_keys, rules)
+        fresh_due = await _due(connection, _FRESH, rules, now_s)
+        revised_due = await _due(connection, _REVISED, rules, now_s)
+        fresh = await waiting(connection, fresh_due, _FRESH.since)
+        revised = await waiting(connection, revised_due, _REVISED.since)
+        plans = files(fresh.keys, revised.keys, rules)
         if not plans:
             return []
         start_s, end_s = await _span(connection, now_s)
         claimed = []
         for place, plan in enumerate(plans, 1):
             # All revised keys stand in the first file.
-            with_revised = revised_keys if place == 1 else 0
+            with_revised = revised.keys if place == 1 else 0
             row = {"start_s": start_s, "end_s": end_s, "place": place, "places": len(plans)}
             batch = await _new_batch(connection, {**row, "keys": plan.keys + plan.padding + with_revised})
             if plan.keys:
                 await _claim_fresh(connection, batch, plan, fresh_due)
             if with_revised:
-                await _claim_revised(connection, batch, now_s)
+                await _claim_revised(connection, batch, revised_due)
             claimed.append(batch)
         return claimed
 
@@ -142,29 +142,27 @@ async def revised_keys_of(database: Database, batch: Batch) -> PackedKeys:
     return await _packed(database, batch, keys.c.revised_batch_number, *columns)
 
 
-def _fresh(now_s: int) -> ColumnElement[bool]:
-    return keys.c.releasable_s <= now_s
+@dataclass(frozen=True, slots=True)
+class _List:
+    """One of the two lists of a file: what its keys say, and since when they wait."""
+
+    report_type: ColumnElement[Any]
+    since: ColumnElement[Any]
 
 
-def _revised(now_s: int) -> ColumnElement[bool]:
-    return keys.c.revised_since_s <= now_s
+_FRESH: Final = _List(keys.c.report_type, keys.c.releasable_s)
+_REVISED: Final = _List(keys.c.revised_report_type, keys.c.revised_since_s)
 
 
-async def _types_due(connection: AsyncConnection, rules: SealingRules, now_s: int) -> list[int]:
-    """Return the report types whose fresh keys are due: each waits for a mix of its own.
+async def _due(connection: AsyncConnection, which: _List, rules: SealingRules, now_s: int) -> ColumnElement[bool]:
+    """Select the keys of a list that are due: each report type waits for a mix of its own.
 
     The type stands beside each key, so a person alone of one is alone, however many others of other types are near.
     """
-    types = await connection.scalars(select(keys.c.report_type).where(_fresh(now_s)).distinct())
-    return [
-        report_type
-        for report_type in types.all()
-        if due(
-            await waiting(connection, _fresh(now_s) & (keys.c.report_type == report_type), keys.c.releasable_s),
-            rules,
-            now_s,
-        )
-    ]
+    free = which.since <= now_s
+    types = (await connection.scalars(select(which.report_type).where(free).distinct())).all()
+    of_type = {one: await waiting(connection, free & (which.report_type == one), which.since) for one in types}
+    return free & which.report_type.in_([one for one, found in of_type.items() if due(found, rules, now_s)])
 
 
 async def _span(connection: AsyncConnection, now_s: int) -> tuple[int, int]:
@@ -194,11 +192,9 @@ async def _claim_fresh(connection: AsyncConnection, batch: Batch, plan: FilePlan
         await connection.execute(insert(keys), rows)
 
 
-async def _claim_revised(connection: AsyncConnection, batch: Batch, now_s: int) -> None:
+async def _claim_revised(connection: AsyncConnection, batch: Batch, revised: ColumnElement[bool]) -> None:
     await connection.execute(
-        update(keys)
-        .where(_revised(now_s))
-        .values(revised_batch_number=batch.number, revised_since_s=None, report_group=None)
+        update(keys).where(revised).values(revised_batch_number=batch.number, revised_since_s=None, report_group=None)
     )
 
 
