@@ -32,8 +32,11 @@ async def daily(device: Device, timing: Timing) -> AsyncGenerator[None, None]:
     """
     clock = device.clock
     while True:
-        due_s = await device.database.read(_draw_moment, clock.utc(), timing)
-        await clock.sleep_until(clock.monotonic() + due_s - clock.utc())
+        now_s = clock.utc()
+        is_spent = await device.database.read(_is_spent, day_at(now_s))
+        midnight_s = now_s - now_s % _DAY_S + _DAY_S
+        rest = (midnight_s, midnight_s + _DAY_S) if is_spent else (now_s, midnight_s)
+        await clock.sleep_until(clock.monotonic() + timing.draw(rest) - now_s)
         # The clock may have been set meanwhile: what counts is the day on which the device wakes.
         if await device.database.write(_spend, day_at(clock.utc())):
             with suppress(ForewarnError):  # without a network there is no message, and nobody to see it missing
@@ -45,14 +48,6 @@ async def _send(device: Device) -> None:
     async with connect(device.settings.server, device.clock) as connection:
         message = secrets.token_bytes(DAILY_BYTES)
         await connection.post("/v1/daily", message, content_type="application/octet-stream")
-
-
-def _draw_moment(connection: sqlite3.Connection, now_s: float, timing: Timing) -> float:
-    """Return the Unix time of the next message: in what is left of today, or tomorrow if today is spent."""
-    midnight_s = now_s - now_s % _DAY_S + _DAY_S
-    if _is_spent(connection, day_at(now_s)):
-        return timing.draw((midnight_s, midnight_s + _DAY_S))
-    return timing.draw((now_s, midnight_s))
 
 
 def _spend(connection: sqlite3.Connection, today: date) -> bool:
