@@ -33,7 +33,7 @@ from forewarn_server.serving import serve
 from forewarn_shell import command_line
 from forewarn_shell.clock import Clock
 from forewarn_simulations.clocks import ScaledClock
-from forewarn_simulations.world import REGION
+from forewarn_simulations.world import REGION, phones_together
 
 PHONE: Final = "phone"
 _NEIGHBOUR: Final = Metadata(-20, Confidence.HIGH)
@@ -95,18 +95,19 @@ def run_phone(
 ) -> None:
     """Run a daemon on an air with these neighbours until a signal; `ready` is called once it works."""
     with suppress(asyncio.CancelledError):
-        asyncio.run(until_sigterm(_in_company(settings, clock, air, neighbours, ready)))
+        asyncio.run(until_sigterm(in_company(settings, clock, air, neighbours, ready)))
 
 
-async def _in_company(
+async def in_company(
     settings: ClientSettings, clock: Clock, air: Air, neighbours: Sequence[str], ready: Callable[[], None]
 ) -> Never:
+    """Run the daemon and its neighbours; they end together."""
     timing = Timing()
     radio = LoopbackRadio(air, PHONE, timing, service_uuid=settings.service_uuid)
-    async with asyncio.TaskGroup() as group:
+    async with phones_together() as group:
         for name in neighbours:
             group.create_task(_speak_as(name, air, timing, settings.service_uuid), name=f"neighbour {name}")
-        await Daemon(settings, clock, radio, timing).run(ready)
+        group.create_task(Daemon(settings, clock, radio, timing).run(ready), name="daemon")
     raise AssertionError("a daemon returned")
 
 

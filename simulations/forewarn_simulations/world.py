@@ -39,6 +39,19 @@ _HTTP_TIMEOUT_S: Final = 30.0
 _MEMORY_DISK: Final = Path("/dev/shm")  # noqa: S108 - only a place for the folder that tempfile makes safely
 
 
+@asynccontextmanager
+async def phones_together() -> AsyncIterator[asyncio.TaskGroup]:
+    """Own the tasks of phones, which end together."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except ExceptionGroup as several:
+        # What the block raised comes out as it was; a daemon's programming error keeps its group.
+        if len(several.exceptions) == 1 and isinstance(several.exceptions[0], ForewarnError):
+            raise several.exceptions[0] from None
+        raise
+
+
 @dataclass(frozen=True, slots=True)
 class Phone:
     """One virtual phone: its settings (they name its data folder) and the task of its daemon."""
@@ -68,20 +81,13 @@ class World:
 
         A driver on a VirtualClock calls `run_for(0)` before, so that time waits for what it does.
         """
-        async with Server.start(clock, folder / "server", **server_settings) as server:
+        async with Server.start(clock, folder / "server", **server_settings) as server, phones_together() as group:
+            world = cls(clock, folder, Air(clock, propagation), server, group)
             try:
-                async with asyncio.TaskGroup() as group:
-                    world = cls(clock, folder, Air(clock, propagation), server, group)
-                    try:
-                        yield world
-                    finally:
-                        for phone in world.phones.values():
-                            phone.daemon.cancel()
-            except ExceptionGroup as several:
-                # What the block raised comes out as it was; a daemon's programming error keeps its group.
-                if len(several.exceptions) == 1 and isinstance(several.exceptions[0], ForewarnError):
-                    raise several.exceptions[0] from None
-                raise
+                yield world
+            finally:
+                for phone in world.phones.values():
+                    phone.daemon.cancel()
 
     def add_phone(
         self, name: str, *, timing: Timing | None = None, server: str | None = None, **settings: object

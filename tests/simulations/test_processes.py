@@ -14,13 +14,14 @@ from aiohttp import ClientSession
 
 from forewarn_client.config import ClientSettings
 from forewarn_client.device import Device
+from forewarn_client.radio.loopback import Air
 from forewarn_protocol.errors import BadInput
 from forewarn_protocol.identifiers import identifiers
 from forewarn_protocol.intervals import interval_at, midnight
 from forewarn_server.setting_up import initialise
 from forewarn_simulations import processes
 from forewarn_simulations.clocks import VirtualClock
-from forewarn_simulations.processes import neighbour_key
+from forewarn_simulations.processes import SideBySide, in_company, neighbour_key
 
 START = datetime(2026, 3, 1, 9, tzinfo=UTC).timestamp()
 
@@ -40,6 +41,7 @@ async def started(*arguments: object) -> AsyncIterator[tuple[str, asyncio.subpro
         assert await process.wait() == 0
 
 
+@pytest.mark.slow
 async def test_server_and_phone_run_as_processes_on_the_clock_that_is_given(tmp_path: Path) -> None:
     made = initialise(tmp_path / "server", "vn")
     clock = ("--epoch", START, "--factor", 3000)
@@ -58,6 +60,28 @@ async def test_server_and_phone_run_as_processes_on_the_clock_that_is_given(tmp_
     key = neighbour_key("an", date(2026, 3, 1))
     assert key.rolling_start == midnight(interval_at(START))
     assert heard[0].payload.rpi in identifiers(key.key, key.rolling_start, key.rolling_period)
+
+
+async def test_a_phone_hears_its_neighbours_and_ends_with_its_task(tmp_path: Path) -> None:
+    clock = VirtualClock(START)
+    await clock.run_for(0)
+    settings = ClientSettings(data=tmp_path / "phone")
+    air = Air(clock, SideBySide())
+    came: list[str] = []
+    phone = asyncio.create_task(in_company(settings, clock, air, ["an", "binh"], lambda: came.append("ready")))
+    await clock.run_for(1800)
+    phone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await phone
+    assert came == ["ready"]
+    async with Device.open(settings, clock) as device:
+        heard = {bytes(each.payload.rpi) for each in await device.diary.sightings(date(2026, 1, 1))}
+    for name in ("an", "binh"):
+        key = neighbour_key(name, date(2026, 3, 1))
+        spoken = set(identifiers(key.key, key.rolling_start, key.rolling_period))
+        assert len(heard & spoken) >= 3
+        heard -= spoken
+    assert not heard
 
 
 @pytest.mark.parametrize(("factor", "jump"), [(0.0, "1:2"), (1.0, "1"), (1.0, "a:b"), (1.0, "1:2:3")])
