@@ -78,6 +78,19 @@ def test_the_configuration_document_lists_every_setting_with_default_and_meaning
     assert not missing, "docs/configuration.md lacks:\n" + "\n".join(missing)
 
 
+def fault_rows(text: str) -> list[list[str]]:
+    """Return the rows of the tables of faults: fault, what is seen, lost, what to do, tests."""
+    lines = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| fault", "| ---"))]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_every_fault_says_what_is_seen_what_is_lost_what_to_do_and_which_test_makes_it() -> None:
+    rows = fault_rows((ROOT / "docs" / "faults.md").read_text())
+    assert len(rows) > 20
+    assert not [row[0] for row in rows if len(row) != 5 or not all(row) or not NAMED_TEST.search(row[-1])]
+    assert fault_rows("| a fault | seen | | nothing | test |") == [["a fault", "seen", "", "nothing", "test"]]
+
+
 def all_commands() -> list[tuple[str, list[str]]]:
     return [(path.name, command) for path in DOCUMENTS for command in shown_commands(path.read_text())]
 
