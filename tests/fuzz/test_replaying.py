@@ -1,14 +1,17 @@
 """The corpora without the fuzzer: seeds are read, and whatever once was found stays mended."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from forewarn_protocol.errors import ForewarnError
 from forewarn_protocol.exports import reading
 from forewarn_protocol.exports.framing import FIXED64, VARINT
 from tests.fuzz import planted
 from tests.fuzz.json_mutation import mutated_json
+from tests.fuzz.message import MESSAGES
 from tests.fuzz.targets import CORPUS, FOUND, PARSERS, load
 from tests.protocol.handmade_exports import Handmade, number_field
 
@@ -26,6 +29,16 @@ def test_every_seed_lies_in_the_corpus_and_is_small(parser: str) -> None:
     target = load(parser)
     assert lying == target.seeds().keys()
     assert all(path.stat().st_size <= target.maximum_bytes for path in (CORPUS / parser).iterdir())
+
+
+def test_every_message_of_the_corpus_is_read_by_a_model() -> None:
+    """Positive control: the search starts from what is taken."""
+    for name, data in load("message").seeds().items():
+        read = 0
+        for model in MESSAGES:
+            with suppress(ForewarnError):
+                read += bool(model.parse(data))
+        assert read, name
 
 
 def test_a_replay_notices_a_parser_that_lets_another_error_through() -> None:
