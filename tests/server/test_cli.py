@@ -156,6 +156,7 @@ def test_run_says_where_it_listens_and_a_signal_stops_it_cleanly(data: Path, num
         rest, complaints = process.communicate(timeout=20)
     assert (process.returncode, rest) == (0, "")
     assert "Traceback" not in complaints
+    assert "answers leave at once" in complaints  # tests do without the clock grid, and an operator would be told
 
 
 def test_commands_work_beside_the_running_server(data: Path, capsys: Output) -> None:

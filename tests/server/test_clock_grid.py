@@ -127,3 +127,18 @@ async def test_a_fault_of_ours_leaves_on_the_grid_and_the_authoritys_answers_do_
         (server.context.settings.data / "exposure.db").write_bytes(b"no database")
         assert (await server.post("/api/verify", {"code": "12345678"})).status == 500
         assert await on_grid(server) == 1
+
+
+async def test_an_answer_that_was_not_ready_for_its_multiple_is_counted_as_late(server: RunningServer) -> None:
+    def late() -> float:
+        return server.context.metrics.registry.get_sample_value("forewarn_late_answers_total") or 0.0
+
+    body = await Phone(server).request(Phone(server).past_keys())
+    before = late()
+    async with server.context.exposure.writing():
+        waiting = asyncio.create_task(server.post("/v1/publish", body, x_chaff="1"))
+        while not server.context.exposure._turn._waiters:  # noqa: ASYNC110 - the server is code under test
+            await asyncio.sleep(SLOT_S)
+        await asyncio.sleep(5 * SLOT_S)  # real time, like the grid
+    await waiting
+    assert late() >= before + 1
