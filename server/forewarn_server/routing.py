@@ -57,8 +57,8 @@ def add(app: web.Application, routes: Iterable[Route]) -> None:
             app[ANONYMOUS].add(route.path)
 
 
-async def body_of(request: web.Request, content_type: str = "application/json") -> bytes:
-    """Read a body of one kind; limits of size and time end the reading, however long the body goes on.
+async def body_of(request: web.Request, content_type: str | None = "application/json") -> bytes:
+    """Read a body of one kind, or of any; limits of size and time end the reading, however long the body goes on.
 
     Raises:
         HTTPUnsupportedMediaType: the request says that its body is something else, or compressed.
@@ -66,7 +66,7 @@ async def body_of(request: web.Request, content_type: str = "application/json") 
         HTTPRequestTimeout: it did not come whole within the time that the operator allows.
     """
     encoding = request.headers.get("Content-Encoding", "identity").lower()
-    if request.content_type != content_type or encoding != "identity":
+    if content_type not in {None, request.content_type} or encoding != "identity":
         raise web.HTTPUnsupportedMediaType
     if (declared := request.content_length or 0) > MAX_BODY_BYTES:
         raise web.HTTPRequestEntityTooLarge(MAX_BODY_BYTES, declared)
