@@ -60,11 +60,11 @@ async def column(server: RunningServer, name: str, table: Any) -> set[bytes]:
 async def a_case(server: RunningServer) -> dict[str, dict[str, set[bytes]]]:
     """Let three people report, one revise, and return what stands on disk, by when it is due."""
     for _ in range(2):
-        await published(server)
+        await published(server, issue={"testType": "likely"})
     likely = Phone(server).past_keys()
     token = (await published(server, likely, issue={"testType": "likely"}))["revisionToken"]
     groups = await column(server, "report_group", keys)
-    await seal(server.context)
+    assert (await seal(server.context)).files == 1
     await published(server, likely, revisionToken=token)
     server.clock.now_s += 6 * HOUR_S
     assert (await seal(server.context)).files == 1

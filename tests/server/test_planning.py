@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from forewarn_protocol.intervals import INTERVAL_S, Interval
 from forewarn_protocol.keys import TemporaryExposureKey
-from forewarn_server.exports.planning import FilePlan, SealingRules, Waiting, due, files, in_full_hours, releasable_s
+from forewarn_server.exports.planning import FilePlan, SealingRules, Waiting, due, files, releasable_s
 from forewarn_server.hours import HOUR_S, hour_of
 from tests.server.hand_clock import NOON
 
@@ -70,25 +70,6 @@ def test_a_key_cut_short_is_free_two_hours_after_its_own_end_and_not_after_midni
     assert releasable_s(tek, NOON, 2 * HOUR_S) == NOON
     whole = tek_of(NOON, -72, 144)
     assert releasable_s(whole, NOON, 2 * HOUR_S) == NOON + 14 * HOUR_S
-
-
-@given(st.integers(0, 10**6), st.integers(1, 144))
-def test_a_key_is_told_in_full_hours_that_hold_its_own_span(start: int, period: int) -> None:
-    tek = TemporaryExposureKey(bytes(16), Interval(start), period)
-    told = in_full_hours(tek)
-    assert told.rolling_start <= tek.rolling_start
-    assert told.end >= tek.end
-    assert told.rolling_period <= 144
-    if start // 144 == (tek.end - 1) // 144:
-        # Every key of ours lies in one UTC day, and so does what is told of it.
-        assert told.rolling_start % 6 == told.end % 6 == 0
-        assert told.rolling_start // 144 == (told.end - 1) // 144 == start // 144
-        assert told.rolling_period < tek.rolling_period + 11
-
-
-def test_a_whole_day_that_begins_askew_stays_as_it_is() -> None:
-    tek = TemporaryExposureKey(bytes(16), Interval(145), 144)
-    assert in_full_hours(tek) == tek
 
 
 def test_a_key_of_a_past_day_is_free_from_the_hour_in_which_it_came() -> None:

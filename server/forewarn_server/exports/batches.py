@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Select, and_, func, insert, select, true, update
+from sqlalchemy import ColumnElement, Select, and_, exists, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from forewarn_protocol.intervals import Interval
+from forewarn_protocol.intervals import INTERVAL_S, Interval
 from forewarn_protocol.keys import DiagnosisKey, ReportType, TemporaryExposureKey
 from forewarn_server.exports.padding import COPIED, padding_keys
 from forewarn_server.exports.planning import FilePlan, SealingRules, Waiting, due, files
@@ -52,10 +52,8 @@ async def waiting(connection: AsyncConnection, condition: ColumnElement[bool], s
 async def claim(database: Database, rules: SealingRules, now_s: int) -> list[Batch]:
     """Give every key that is due to new batches, padding included, in one transaction; none when nothing is due.
 
-    Two seals at once claim one after the other, and the second one finds nothing waiting. What is free only since the
-    full hour waits for the next one: a file's end, its last full hour, is then true for each of its keys.
+    Two seals at once claim one after the other, and the second one finds nothing waiting.
     """
-    now_s = hour_of(now_s)
     async with database.writing() as connection:
         # Each list of a file has a mix of its own: one person's revised keys stand side by side in theirs, however many
         # people's fresh keys stand in the other.
@@ -81,13 +79,14 @@ async def claim(database: Database, rules: SealingRules, now_s: int) -> list[Bat
         return claimed
 
 
-async def unfinished(database: Database, now_s: int) -> list[Batch]:
+async def unfinished(database: Database, now_s: int, embargo_s: int) -> list[Batch]:
     """Return the batches whose file may not be on disk, oldest first.
 
-    Not those that were claimed at a later hour than it is now: the clock was set back, and their keys may still be
-    under embargo.
+    Not those with a key that is still under embargo: the clock was set back since they were claimed.
     """
-    return await _batches(database, batches.c.sha256.is_(None) & (batches.c.end_s <= now_s))
+    end_s = (keys.c.rolling_start + keys.c.rolling_period) * INTERVAL_S
+    too_early = exists().where(keys.c.batch_number == batches.c.number, end_s + embargo_s > now_s)
+    return await _batches(database, batches.c.sha256.is_(None) & ~too_early)
 
 
 async def finished(database: Database) -> list[Batch]:

@@ -4,14 +4,11 @@ The three promises of a file (PROTOCOL.md, 'Export files'): no key in it can sti
 cannot tell how many people reported (padding), and one person's keys seldom stand alone (the mix).
 """
 
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
 
-from forewarn_protocol.intervals import INTERVAL_S, INTERVALS_PER_DAY, Interval
+from forewarn_protocol.intervals import INTERVAL_S
 from forewarn_protocol.keys import TemporaryExposureKey
-from forewarn_server.hours import HOUR_S, hour_of
-
-INTERVALS_PER_HOUR: Final = HOUR_S // INTERVAL_S
+from forewarn_server.hours import hour_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +37,6 @@ class FilePlan:
 
     keys: int
     padding: int
-
-
-def in_full_hours(tek: TemporaryExposureKey) -> TemporaryExposureKey:
-    """Return a key as it is stored and published: from the full hour before its start to the one after its end.
-
-    The end of a key that was cut short is the minute of its report, and one that nobody else of its file has: published
-    as it is, it would tell when somebody reported, and how many did. The identifiers added were never spoken. A key
-    that would become longer than a day stays as it is: whole days that begin askew are no device's of ours.
-    """
-    start = tek.rolling_start - tek.rolling_start % INTERVALS_PER_HOUR
-    period = -(-(tek.end - start) // INTERVALS_PER_HOUR) * INTERVALS_PER_HOUR
-    if period > INTERVALS_PER_DAY:
-        return tek
-    return replace(tek, rolling_start=Interval(start), rolling_period=period)
 
 
 def releasable_s(tek: TemporaryExposureKey, received_s: int, embargo_s: int) -> int:

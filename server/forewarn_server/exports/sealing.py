@@ -130,7 +130,7 @@ def _is_whole(path: Path, batch: Batch) -> bool:
 
 async def _finish_claimed(context: Context) -> None:
     folder = exports_folder(context.settings)
-    for batch in await batches.unfinished(context.exposure, context.now_s()):
+    for batch in await batches.unfinished(context.exposure, context.now_s(), sealing_rules(context.settings).embargo_s):
         fresh = await batches.keys_of(context.exposure, batch)
         revised = await batches.revised_keys_of(context.exposure, batch)
         # The thread writes under a name nobody serves: if this task is cancelled meanwhile, what the thread still

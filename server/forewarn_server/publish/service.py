@@ -23,7 +23,7 @@ from forewarn_protocol.publishing import (
 )
 from forewarn_protocol.verification import TestType
 from forewarn_server.context import Context
-from forewarn_server.exports.planning import in_full_hours, releasable_s
+from forewarn_server.exports.planning import releasable_s
 from forewarn_server.hours import HOUR_S, hour_of
 from forewarn_server.publish.examining import Examined
 from forewarn_server.publish.revision import UNKNOWN_TO_A_WITHDRAWAL, RevisionToken, check_revision
@@ -93,7 +93,7 @@ async def _store(
     context: Context, connection: AsyncConnection, examined: Examined, verdicts: Sequence[Verdict]
 ) -> tuple[int, Sequence[Verdict]]:
     """Store the keys; return how many it changed, and what became of each in the end."""
-    teks = {verdict.tek.key: in_full_hours(verdict.tek) for verdict in verdicts if verdict.tek is not None}
+    teks = {verdict.tek.key: verdict.tek for verdict in verdicts if verdict.tek is not None}
     risks = {verdict.tek.key: verdict.transmission_risk for verdict in verdicts if verdict.tek is not None}
     known = await known_keys(connection, verdicts)
     if known and not examined.request.revision_token:
