@@ -91,6 +91,22 @@ def test_every_fault_says_what_is_seen_what_is_lost_what_to_do_and_which_test_ma
     assert fault_rows("| a fault | seen | | nothing | test |") == [["a fault", "seen", "", "nothing", "test"]]
 
 
+def attacks_without_a_test(text: str) -> list[int]:
+    """Return the known attacks, 1 to 15, whose row of the table names no test that shows what stands today."""
+    rows = re.findall(r"^\| (\d+) \|[^|]+\|([^|]+)\|[^|]+\|$", text, re.MULTILINE)
+    named = {int(number) for number, today in rows if NAMED_TEST.search(today)}
+    return sorted(set(range(1, 16)) - named)
+
+
+def test_every_known_attack_has_a_test_or_a_measured_limit() -> None:
+    text = (ROOT / "docs" / "threats.md").read_text()
+    assert not attacks_without_a_test(text)
+    # Positive control: a row that promises and names nothing.
+    assert attacks_without_a_test(re.sub(r"^\| 7 \|.*$", "| 7 | guesses | quotas | - |", text, flags=re.MULTILINE)) == [
+        7
+    ]
+
+
 def all_commands() -> list[tuple[str, list[str]]]:
     return [(path.name, command) for path in DOCUMENTS for command in shown_commands(path.read_text())]
 

@@ -1,6 +1,7 @@
-"""The record of forgetting: on which UTC day what came before which day was forgotten, and when it was overwritten.
+"""The record of forgetting: on which UTC day how many days before which one were forgotten, and when overwritten.
 
-No counts and no times of day: a count of rows would tell how many people were met on a day that is meant to be gone.
+Days are counted, rows are not, and no time of day is kept: rows would tell how many people were met on a day that is
+meant to be gone.
 A row is written only where there was something to forget, as there is for every day on which the daemon ran.
 """
 
@@ -17,10 +18,11 @@ RECORDED_DAYS: Final = 90
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What the runs of one UTC day forgot: everything before `first_kept`; gone from the files since `overwritten`."""
+    """What the runs of one UTC day forgot: `days` days, all before `first_kept`; in no file since `overwritten`."""
 
     day: date
     first_kept: date
+    days: int
     overwritten: date | None
 
     def as_json(self) -> dict[str, Any]:
@@ -28,15 +30,18 @@ class Erasure:
         return {
             "day": self.day.isoformat(),
             "forgotten_before": self.first_kept.isoformat(),
+            "days": self.days,
             "overwritten": None if self.overwritten is None else self.overwritten.isoformat(),
         }
 
 
-def record(connection: sqlite3.Connection, today: date, first_kept: date) -> None:
-    """Note inside an open transaction that what came before `first_kept` is forgotten, and not yet overwritten."""
+def record(connection: sqlite3.Connection, today: date, first_kept: date, days: int) -> None:
+    """Note inside an open transaction that `days` days before `first_kept` are forgotten, and not yet overwritten."""
     connection.execute(
-        "INSERT OR REPLACE INTO erasures (day, first_kept, overwritten) VALUES (?, ?, NULL)",
-        (day_number(today), day_number(first_kept)),
+        "INSERT INTO erasures (day, first_kept, days, overwritten) VALUES (?, ?, ?, NULL) "
+        "ON CONFLICT (day) DO UPDATE "
+        "SET first_kept = excluded.first_kept, days = days + excluded.days, overwritten = NULL",
+        (day_number(today), day_number(first_kept), days),
     )
 
 
@@ -49,8 +54,8 @@ def record_overwritten(connection: sqlite3.Connection, today: date) -> None:
 def recorded(connection: sqlite3.Connection) -> list[Erasure]:
     """Return the record, oldest day first."""
     return [
-        Erasure(day_from(day), day_from(first_kept), None if overwritten is None else day_from(overwritten))
-        for day, first_kept, overwritten in connection.execute(
-            "SELECT day, first_kept, overwritten FROM erasures ORDER BY day"
+        Erasure(day_from(day), day_from(first_kept), days, None if overwritten is None else day_from(overwritten))
+        for day, first_kept, days, overwritten in connection.execute(
+            "SELECT day, first_kept, days, overwritten FROM erasures ORDER BY day"
         )
     ]

@@ -93,10 +93,10 @@ def _holds_days_before(connection: sqlite3.Connection, day: date) -> bool:
 
 
 def _destroy_keys(connection: sqlite3.Connection, vault: Vault, first_kept: date, now_s: float) -> None:
-    vault.forget_before(connection, first_kept)
+    days = vault.forget_before(connection, first_kept)
     if FORGETTING_OVERDUE_SINCE not in read_all(connection):
         note(connection, FORGETTING_OVERDUE_SINCE, now_s)
-    erasures.record(connection, day_at(now_s), first_kept)
+    erasures.record(connection, day_at(now_s), first_kept, days)
 
 
 def _delete_rows(connection: sqlite3.Connection, first_kept: date) -> None:

@@ -238,13 +238,13 @@ async def test_the_record_says_when_and_up_to_which_day_and_nothing_of_what_was_
     for _ in range(2):
         await forget(device)  # the second one finds nothing to do, and nothing to record
     assert (await look(device)).as_json()["erasures"] == [
-        {"day": "2025-06-16", "forgotten_before": "2025-06-02", "overwritten": "2025-06-16"}
+        {"day": "2025-06-16", "forgotten_before": "2025-06-02", "days": 6, "overwritten": "2025-06-16"}
     ]
     await clock.run_for(DAY_S)
     await forget(device)
     assert await device.database.read(erasures.recorded) == [
-        Erasure(TODAY, FIRST_KEPT, TODAY),
-        Erasure(TODAY + timedelta(days=1), FIRST_KEPT + timedelta(days=1), TODAY + timedelta(days=1)),
+        Erasure(TODAY, FIRST_KEPT, 6, TODAY),
+        Erasure(TODAY + timedelta(days=1), FIRST_KEPT + timedelta(days=1), 1, TODAY + timedelta(days=1)),
     ]
 
 

@@ -35,15 +35,20 @@ async def until(happened: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(0.01)
 
 
-async def let_pass(server: RunningServer, seconds: float) -> None:
-    """Let time pass for the background jobs, once all of them have done what is behind them."""
+async def until_jobs_rest(server: RunningServer) -> None:
+    """Wait until all background jobs have done what is behind them."""
 
     async def all_wait() -> bool:
         return len(server.clock.sleepers) == server.jobs
 
     await until(all_wait)
+
+
+async def let_pass(server: RunningServer, seconds: float) -> None:
+    """Let time pass for the background jobs, once they rest."""
+    await until_jobs_rest(server)
     server.clock.advance(seconds)
-    await until(all_wait)
+    await until_jobs_rest(server)
 
 
 async def index_of(server: RunningServer) -> Index:

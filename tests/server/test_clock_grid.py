@@ -11,6 +11,7 @@ from forewarn_server.clock_grid import ANONYMOUS, ClockGrid
 from forewarn_server.config import ServerSettings
 from forewarn_server.routing import ROUTES
 from tests.server.hand_clock import HandClock
+from tests.server.published_files import until_jobs_rest
 from tests.server.reporting_phone import Phone, published
 from tests.server.running_server import RunningServer, running
 
@@ -123,6 +124,7 @@ async def test_a_fault_of_ours_leaves_on_the_grid_and_the_authoritys_answers_do_
             await server.send("GET", path)
         await server.new_code()
         assert await on_grid(server) == 0
+        await until_jobs_rest(server)
         await server.context.exposure.close()
         (server.context.settings.data / "exposure.db").write_bytes(b"no database")
         assert (await server.post("/api/verify", {"code": "12345678"})).status == 500

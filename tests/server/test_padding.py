@@ -8,10 +8,7 @@ DRAWN = 200
 
 def models_drawn_after_a_start() -> list[int]:
     """Run the module anew, as a server that starts, and tell which real key each padding key copied."""
-    real = [
-        SimpleNamespace(rolling_start=place, rolling_period=144, report_type=1, transmission_risk=0, onset_days=0)
-        for place in range(1_000)
-    ]
+    real = [SimpleNamespace(**dict.fromkeys(padding.COPIED, 0) | {"rolling_start": place}) for place in range(1_000)]
     assert padding.__file__
     return [row["rolling_start"] for row in runpy.run_path(padding.__file__)["padding_keys"](real, DRAWN)]
 

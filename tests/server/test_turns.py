@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from forewarn_server.config import ServerSettings
 from forewarn_server.store.engine import Database
 from tests.server.hand_clock import HandClock
+from tests.server.published_files import until_jobs_rest
 from tests.server.reporting_phone import Phone
 from tests.server.running_server import Reply, RunningServer, running
 
@@ -43,8 +44,9 @@ class _Unprotected:
         return result
 
 
-def switch_transactions_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let two writers go at once; from now on nobody may write alone."""
+async def switch_transactions_off(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let two writers go at once; from now on nobody may write alone, so the background jobs must be at rest."""
+    await until_jobs_rest(server)
     both_have_read = asyncio.Barrier(2)
 
     @asynccontextmanager
@@ -64,7 +66,7 @@ async def test_without_transactions_a_code_is_spent_twice(
     server: RunningServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = (await server.new_code())["code"]
-    switch_transactions_off(monkeypatch)
+    await switch_transactions_off(server, monkeypatch)
     replies = await asyncio.gather(*(server.post("/api/verify", {"code": code}) for _ in range(2)))
     assert statuses(replies) == [200, 200]
     assert replies[0].json["token"] != replies[1].json["token"]
@@ -75,7 +77,7 @@ async def test_without_transactions_a_token_is_bound_to_two_sets_of_keys(
 ) -> None:
     token = await server.new_token()
     hmacs = [base64.b64encode(bytes([i] * 32)).decode() for i in range(2)]
-    switch_transactions_off(monkeypatch)
+    await switch_transactions_off(server, monkeypatch)
     replies = await asyncio.gather(
         *(server.post("/api/certificate", {"token": token, "ekeyhmac": hmac}) for hmac in hmacs)
     )
@@ -87,7 +89,7 @@ async def test_without_transactions_a_repeated_publish_is_a_fault(
 ) -> None:
     phone = Phone(server)
     body = await phone.request(phone.past_keys())
-    switch_transactions_off(monkeypatch)
+    await switch_transactions_off(server, monkeypatch)
     replies = await asyncio.gather(*(server.post("/v1/publish", body) for _ in range(2)))
     # The tables' own uniqueness still keeps the keys single, and a person is told that the report failed.
     assert statuses(replies) == [200, 500]
@@ -98,6 +100,6 @@ async def test_without_transactions_a_quota_is_overdrawn(
 ) -> None:
     async with running(settings.model_copy(update={"codes_per_key_and_day": 1}), clock) as server:
         with monkeypatch.context() as patch:
-            switch_transactions_off(patch)
+            await switch_transactions_off(server, patch)
             replies = await asyncio.gather(*(server.staff("/api/issue", {"testType": "confirmed"}) for _ in range(2)))
         assert statuses(replies) == [200, 200]

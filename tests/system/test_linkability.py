@@ -1,7 +1,7 @@
 """What a reader of every public file, and a sniffer who was there, can still tell: measured against the real server."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from forewarn_protocol.intervals import INTERVALS_PER_DAY
 from forewarn_protocol.publishing import REPRESENTATIVE_DAYS
 from forewarn_server.exports import batches as batch_store
 from forewarn_server.exports.padding import padding_keys
@@ -53,12 +54,17 @@ def test_no_trained_reader_tells_padding_from_real_keys(mixed: Town, figure: Fig
 
 
 def test_the_reader_finds_padding_that_is_drawn_in_another_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Positive control: padding that copies everything from one key, as a careless server would."""
-    monkeypatch.setattr(batch_store, "padding_keys", lambda real, count: padding_keys(real[:1], count))
-    careless = town(tmp_path / "data", days=1, per_day=10, padded_keys=100)
+    """Positive control: padding that is always a whole day's and knows no onset, as a careless server would make it."""
+    monkeypatch.setattr(batch_store, "padding_keys", careless_padding)
+    careless = town(tmp_path / "data", days=2, per_day=14, padded_keys=300)
     separation = padding_from_real(careless.files, careless.truth)
     assert separation.area > 0.9
     assert not separation.is_chance
+
+
+def careless_padding(real: Sequence[Any], count: int) -> Iterator[dict[str, Any]]:
+    for row in padding_keys(real, count):
+        yield {**row, "rolling_period": INTERVALS_PER_DAY, "onset_days": None}
 
 
 def test_mixing_lowers_the_sniffers_chance_and_a_mix_of_one_makes_it_all_but_certain(
@@ -98,7 +104,8 @@ async def test_files_and_database_tell_no_time_but_hours_and_no_onset_day(tmp_pa
         told = {key.days_since_onset for file in opened.files for key in file.keys}
         assert told <= set(REPRESENTATIVE_DAYS.values())
         columns = {
-            keys: (keys.c.releasable_s, keys.c.revised_since_s),
+            # From when on a fresh key may be published follows from the key's own end.
+            keys: (keys.c.revised_since_s,),
             publishes: (publishes.c.expires_s,),
             batches: (batches.c.start_s, batches.c.end_s),
         }

@@ -49,6 +49,10 @@ def _finish_before_writing() -> None:
     batches.keys_of = finishing
 
 
+def _believe_the_files() -> None:
+    sealing._spoilt = lambda _folder, _finished: set()
+
+
 def _answer_before_the_commit() -> None:
     publish = service.publish
     later: list[asyncio.TimerHandle | asyncio.Task[Any]] = []
@@ -162,6 +166,7 @@ def _acknowledge_before_recording() -> None:
 
 PROTECTIONS: dict[str, Callable[[], None]] = {
     "a batch is finished after its file is written": _finish_before_writing,
+    "damaged files are written anew": _believe_the_files,
     "an answer leaves after the commit": _answer_before_the_commit,
     "the nonce of a claim is remembered": _forget_the_nonce,
     "a publish is remembered": _forget_the_publish,
