@@ -17,8 +17,10 @@ STATEMENTS: Final = (
     "CREATE TABLE own_keys (id INTEGER PRIMARY KEY, day INTEGER NOT NULL, sealed BLOB NOT NULL) STRICT",
     "CREATE INDEX own_keys_by_day ON own_keys (day)",
     # The record of forgetting (erasures.py): days and how many of them, nothing of what was forgotten.
-    "CREATE TABLE erasures (day INTEGER PRIMARY KEY, first_kept INTEGER NOT NULL, days INTEGER NOT NULL, "
-    "overwritten INTEGER) STRICT",
+    (
+        "CREATE TABLE erasures "
+        "(day INTEGER PRIMARY KEY, first_kept INTEGER NOT NULL, days INTEGER NOT NULL, overwritten INTEGER) STRICT"
+    ),
     # What the jobs last did, as JSON: nothing about anybody else.
     "CREATE TABLE status (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
     # The newest version of each signed feed: its sequence, its issue (Unix seconds), and the pinned key that its trust
