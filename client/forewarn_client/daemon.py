@@ -28,6 +28,7 @@ from forewarn_shell.clock import Clock
 from forewarn_shell.files import clear_left_overs
 
 _VERIFY_EACH_S: Final = 24 * 3600.0
+_RADIO_JOBS: Final = frozenset({"speak", "listen"})
 
 _log = logging.getLogger(__name__)
 
@@ -108,10 +109,11 @@ class Daemon:
     async def _keep_going(self, device: Device, name: str, job: Job) -> None:
         """Run a job for ever; after a fault, say so in the status, wait, longer each time, and begin it anew."""
         clock = self._clock
-        least_s, most_s = self._timing.back_off_s
+        timing = self._timing
+        least_s, most_s = timing.radio_back_off_s if name in _RADIO_JOBS else timing.back_off_s
         wait_s, faulty = least_s, False
         # Devices that are switched on together don't all begin in the same instant.
-        await clock.sleep_until(clock.monotonic() + self._timing.draw((0.0, 1.0)))
+        await clock.sleep_until(clock.monotonic() + timing.draw((0.0, 1.0)))
         while True:
             try:
                 async with aclosing(job()) as steps:
@@ -124,7 +126,7 @@ class Daemon:
             except (ForewarnError, OSError) as error:
                 await self._say(device, name, error, wait_s)
                 faulty = True
-                await clock.sleep_until(clock.monotonic() + self._timing.draw((wait_s / 2, wait_s)))
+                await clock.sleep_until(clock.monotonic() + timing.draw((wait_s / 2, wait_s)))
                 wait_s = min(2 * wait_s, most_s)
 
     async def _say(self, device: Device, name: str, error: ForewarnError | OSError, wait_s: float) -> None:

@@ -30,6 +30,7 @@ async def speak(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) ->
     clock = device.clock
     metadata = Metadata(device.settings.tx_power_dbm, Confidence(device.settings.confidence))
     try:
+        await radio.start()  # before an identifier is taken: a radio that is away for hours must not use them all up
         while True:
             if not (verdict := await device.trust.watch()).trusted:
                 await radio.stop_advertising()
@@ -46,7 +47,7 @@ async def speak(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) ->
                 await radio.advertise(payload_of(*spoken, metadata))
                 _log.debug("speaking a new identifier under a new address")
                 yield
-                await _wait_for_rotation(clock, timing, plan)
+                await _wait_for_rotation(radio, clock, timing, plan)
     except Exception:
         # Better silent than an identifier that stays on the air while the fault is being waited out.
         with suppress(ForewarnError, OSError):
@@ -60,12 +61,12 @@ def payload_of(tek: TemporaryExposureKey, interval: Interval, metadata: Metadata
     return Payload(rpi, EncryptedMetadata(crypt_metadata(tek.key, rpi, metadata.encode())))
 
 
-async def _wait_for_rotation(clock: Clock, timing: Timing, plan: ScanPlan) -> None:
+async def _wait_for_rotation(radio: Radio, clock: Clock, timing: Timing, plan: ScanPlan) -> None:
     began_s = clock.monotonic()
     shortest_s, longest_s = timing.rotation_s
     # Drawn early enough that the end of a scan window still fits before the longest time allowed.
     latest_s = longest_s - timing.scan_gap_s[1] - timing.scan_window_s - timing.rotation_pause_s[1]
-    await clock.sleep_until(began_s + timing.draw((shortest_s, max(shortest_s, latest_s))))
+    await radio.stay_on_air(began_s + timing.draw((shortest_s, max(shortest_s, latest_s))))
     if clock.monotonic() < plan.closes_s <= began_s + longest_s:
         # Controllers without extended advertising refuse a new address while a scan runs: change right after it.
-        await clock.sleep_until(plan.closes_s)
+        await radio.stay_on_air(plan.closes_s)

@@ -21,6 +21,7 @@ _PRODUCTION_BOUNDS: Final[dict[str, Span]] = {
     "fetch_gap_s": (1800, 24 * 3600),
     "forget_gap_s": (600, 24 * 3600),
     "back_off_s": (1, 24 * 3600),
+    "radio_back_off_s": (0.5, 300),
     "report_gap_s": (0.5, 10),
     "reading_s": (1, 600),
     "chaff_gap_mean_s": (3600, 48 * 3600),
@@ -50,6 +51,8 @@ class Timing:
     forget_gap_s: Span = (3000.0, 4200.0)
     back_off_s: Span = (5.0, 1800.0)
     """After the first fault and, doubling, after the last of many."""
+    radio_back_off_s: Span = (1.0, 60.0)
+    """The same for what needs the radio: asking it again costs next to nothing, and an encounter may pass meanwhile."""
     report_gap_s: Span = (0.5, 1.5)
     """From an answer to the next request of a report or of chaff: longer than any device works in between."""
     reading_s: Span = (5.0, 180.0)

@@ -1,4 +1,5 @@
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -7,6 +8,7 @@ from datetime import date
 from itertools import pairwise
 from pathlib import Path
 from random import Random
+from typing import ClassVar
 
 import pytest
 
@@ -14,7 +16,7 @@ from forewarn_client.board import FAULT_PREFIX
 from forewarn_client.config import ClientSettings
 from forewarn_client.daemon import Daemon
 from forewarn_client.device import Device
-from forewarn_client.radio import AdvertisingReport
+from forewarn_client.radio import AdvertisingReport, Capabilities
 from forewarn_client.radio.loopback import Air, LoopbackRadio
 from forewarn_client.timing import Timing
 from forewarn_protocol.advertisement import Payload
@@ -158,7 +160,21 @@ async def test_faults_of_an_earlier_run_are_forgotten(settings: ClientSettings, 
         assert await faults_of(settings, clock) == {}
 
 
-async def test_the_waits_after_faults_grow_to_half_an_hour(settings: ClientSettings, clock: VirtualClock) -> None:
+async def test_the_waits_after_faults_of_the_network_grow_to_half_an_hour(
+    tmp_path: Path, clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = ClientSettings(data=tmp_path, server="http://127.0.0.1:9", public_key=())
+    async with running(Daemon(settings, clock, LoopbackRadio(Air(clock, Near()), "a", timing(1)), timing(1)), clock):
+        await clock.run_for(12 * 3600)
+    waits = [int(wait) for wait in re.findall(r"fetch-and-match: .* within (\d+) s", caplog.text)]
+    assert waits[:3] == [5, 10, 20]
+    assert waits[-1] == max(waits) == 1800
+    assert len(waits) < 50
+
+
+async def test_the_waits_after_faults_of_the_radio_grow_to_a_minute(
+    settings: ClientSettings, clock: VirtualClock
+) -> None:
     tries: list[float] = []
 
     class Deaf(LoopbackRadio):
@@ -170,12 +186,49 @@ async def test_the_waits_after_faults_grow_to_half_an_hour(settings: ClientSetti
 
     radio = Deaf(Air(clock, Near()), "a", timing(1))
     async with running(Daemon(settings, clock, radio, timing(1)), clock):
-        await clock.run_for(12 * 3600)
+        await clock.run_for(3 * 3600)
     # A listener that starts anew waits up to 30 s before its first window.
     waits = [after - before for before, after in pairwise(tries)]
-    assert waits[0] <= 5 + 30
-    assert 900 <= max(waits) <= 1800 + 30
-    assert len(tries) < 50
+    assert waits[0] <= 1 + 30
+    assert 30 <= max(waits) <= 60 + 30
+    assert 3 * 3600 / 90 < len(tries) < 3 * 3600 / 30
+
+
+async def test_a_radio_that_was_away_for_hours_speaks_within_a_minute_of_its_return(
+    settings: ClientSettings, clock: VirtualClock
+) -> None:
+    """No identifier is used up by the tries meanwhile: else the device would wait for the next ten minutes."""
+
+    class Away(LoopbackRadio):
+        away = False
+        spoken: ClassVar[list[float]] = []
+
+        async def start(self) -> Capabilities:
+            if self.away:
+                raise Missing("the adapter is gone: plug it in")
+            return await super().start()
+
+        async def stay_on_air(self, until_s: float) -> None:
+            while not self.away and clock.monotonic() < until_s:
+                await clock.sleep_until(clock.monotonic() + 5)
+            if self.away:
+                raise Missing("the adapter is gone: plug it in")
+
+        async def advertise(self, payload: Payload) -> None:
+            await super().advertise(payload)
+            self.spoken.append(clock.monotonic())
+
+    radio = Away(Air(clock, Near()), "a", timing(1))
+    async with running(Daemon(settings, clock, radio, timing(1)), clock):
+        await clock.run_for(30)
+        radio.away = True
+        await clock.run_for(3 * 3600)
+        assert len(radio.spoken) == 1
+        radio.away = False
+        returned_s = clock.monotonic()
+        await clock.run_for(61)
+        assert radio.spoken[1:], "silent after the radio's return"
+        assert radio.spoken[1] - returned_s <= 60
 
 
 async def test_a_fault_that_burns_identifiers_stays_told_through_the_silence_that_follows(

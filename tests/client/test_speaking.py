@@ -165,3 +165,35 @@ async def test_a_cancelled_speaker_leaves_the_radio_to_its_owner(device: Device,
     with pytest.raises(asyncio.CancelledError):
         await waiting
     await radio.close()
+
+
+class LostOnce(LoopbackRadio):
+    """A radio that loses what is on the air ten seconds after the first payload."""
+
+    lost = False
+
+    async def stay_on_air(self, until_s: float) -> None:
+        if not self.lost:
+            self.lost = True
+            await super().stay_on_air(self._air.clock.monotonic() + 10)
+            raise Missing("the adapter is gone: plug it in")
+        await super().stay_on_air(until_s)
+
+
+async def test_what_the_radio_lost_is_followed_by_a_new_identifier_under_a_new_address(
+    device: Device, clock: VirtualClock
+) -> None:
+    air, timing = Recorder(clock), Timing(random=Random(4))
+    radio = LostOnce(air, "self", timing)
+    await radio.start()
+    steps = speak(device, radio, timing, ScanPlan())
+    await anext(steps)
+    with pytest.raises(Missing):
+        await anext(steps)
+    assert air.log[0].ends_s == pytest.approx(air.log[0].starts_s + 10)
+    again = speak(device, radio, timing, ScanPlan())
+    await anext(again)
+    await again.aclose()
+    first, second = air.log
+    assert first.address != second.address
+    assert decode(first.advertisement).rpi != decode(second.advertisement).rpi

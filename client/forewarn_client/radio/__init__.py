@@ -41,13 +41,20 @@ class Radio(Protocol):
     """
 
     async def start(self) -> Capabilities:
-        """Take hold of the hardware; nothing is on the air yet."""
+        """Take hold of the hardware; nothing is on the air yet. Called again, take hold anew of what was lost."""
         ...
 
     async def advertise(self, payload: Payload) -> None:
         """Speak `payload` under a new random non-resolvable address and a freshly drawn interval.
 
         The first call starts; a later one rotates. Nothing is on the air while the two change.
+        """
+        ...
+
+    async def stay_on_air(self, until_s: float) -> None:
+        """Return at `until_s` (monotonic); raise Missing as soon as what was spoken may no longer be on the air.
+
+        What was lost is never spoken again: the caller takes a new identifier, and the radio a new address.
         """
         ...
 

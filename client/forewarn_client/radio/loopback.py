@@ -115,6 +115,10 @@ class LoopbackRadio:
         )
         self._air.begin(self._on_air)
 
+    async def stay_on_air(self, until_s: float) -> None:
+        """Wait: an air inside a process is never lost."""
+        await self._air.clock.sleep_until(until_s)
+
     async def stop_advertising(self) -> None:
         """End what is on the air."""
         if self._on_air:
