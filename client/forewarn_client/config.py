@@ -62,6 +62,12 @@ class ClientSettings(BaseSettings):
     region: Region = Field("vn", description="region whose keys are fetched, such as vn")
     language: Literal["vi", "en"] = Field("vi", description="language of alerts: vi or en")
     radio: Literal["loopback", "bluez", "hci"] = Field("loopback", description="radio to use: loopback, bluez or hci")
+    hci_transport: str = Field(
+        "hci-socket:0",
+        max_length=200,
+        pattern=r"^(hci-socket:[0-9]{1,3}|(usb|serial|tcp-client|unix):[!-~]+)$",
+        description="where radio hci finds its controller: hci-socket:0, usb:0, serial:/dev/ttyACM0 or the like",
+    )
     service_uuid: int = Field(0xFD6F, ge=0, le=0xFFFF, description="16-bit UUID of the service data, 0..65535")
     tx_power_dbm: int = Field(
         -20, ge=-50, le=20, description="transmit power written into the metadata, whole dBm, -50..20"

@@ -4,19 +4,15 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final
 
 from forewarn_client.board import LAST_SCAN, SCAN_MAY_LAG_S
 from forewarn_client.device import Device
 from forewarn_client.diary.block import MAX_OFFSET_MS, MAX_SAMPLES, Samples, ScanWindow, strongest
-from forewarn_client.radio import AdvertisingReport, Radio
+from forewarn_client.radio import REAL_RSSI_DBM, AdvertisingReport, Radio
 from forewarn_client.timing import Timing
 from forewarn_client.trust import LOOK_AGAIN_S
 from forewarn_protocol.advertisement import SERVICE_DATA_BYTES
 from forewarn_shell.clock import Clock
-
-REAL_RSSI_DBM: Final = frozenset(range(-126, 21)) - {0}
-"""What a receiver can measure. Stacks report -127, 0 or 127 when they have no measurement."""
 
 _log = logging.getLogger(__name__)
 

@@ -309,10 +309,24 @@ async def test_a_daemon_that_is_cancelled_anywhere_leaves_a_whole_diary(
     assert len({address for _, address in log}) == len(said)
 
 
-@pytest.mark.parametrize("module", ["forewarn_client.daemon", "forewarn_client.device"])
+@pytest.mark.parametrize(
+    "module", ["forewarn_client.daemon", "forewarn_client.device", "forewarn_client.radio.choosing"]
+)
 def test_the_daemon_stays_small(module: str) -> None:
     """What a Raspberry Pi would carry for nothing is not imported; `json` proves that the list is real."""
-    heavy = ["numpy", "numba", "matplotlib", "rich", "structlog", "sqlalchemy", "alembic", "babel", "jinja2", "typer"]
+    heavy = [
+        "numpy",
+        "numba",
+        "matplotlib",
+        "rich",
+        "structlog",
+        "sqlalchemy",
+        "alembic",
+        "babel",
+        "jinja2",
+        "typer",
+        "bumble",
+    ]
     code = f"import sys, {module}; print(*[name for name in {[*heavy, 'json']} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)  # noqa: S603 - ours
     assert found.stdout.split() == ["json"]

@@ -19,6 +19,7 @@ from forewarn_protocol.advertisement import Payload
 from forewarn_protocol.errors import Missing
 from forewarn_shell.clock import Clock
 from forewarn_simulations.clocks import VirtualClock
+from tests.contracts.hci_worlds import Hci, LegacyHci
 
 TIMING = Timing(random=Random(11))
 
@@ -52,7 +53,7 @@ class Loopback:
         return (BrokenLoopback if broken else LoopbackRadio)(self._air, name, TIMING)
 
 
-WORLDS: dict[str, Callable[[], World]] = {"loopback": Loopback}
+WORLDS: dict[str, Callable[[], World]] = {"hci, extended": Hci, "hci, legacy": LegacyHci, "loopback": Loopback}
 
 
 @pytest.fixture(params=sorted(WORLDS))

@@ -1,15 +1,19 @@
 """The seam to Bluetooth: what every radio can do, whatever stack is below it.
 
-`loopback` is an air inside one process. One contract suite (tests/contracts/test_radio.py) runs on every radio.
+`loopback` is an air inside one process; `hci` speaks to a controller directly, without the system's Bluetooth. One
+contract suite (tests/contracts/test_radio.py) runs on every radio.
 """
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from forewarn_protocol.advertisement import Payload
 
-__all__ = ["AdvertisingReport", "Capabilities", "Radio"]
+__all__ = ["REAL_RSSI_DBM", "AdvertisingReport", "Capabilities", "Radio"]
+
+REAL_RSSI_DBM: Final = frozenset(range(-126, 21)) - {0}
+"""What a receiver can measure. Stacks report -127, 0 or 127 when they have no measurement."""
 
 
 @dataclass(frozen=True, slots=True)

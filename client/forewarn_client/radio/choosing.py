@@ -1,5 +1,7 @@
 """The radio that the settings name."""
 
+from functools import partial
+
 from forewarn_client.config import ClientSettings
 from forewarn_client.radio import Radio
 from forewarn_client.radio.loopback import Air, LoopbackRadio
@@ -20,8 +22,22 @@ def choose_radio(settings: ClientSettings, clock: Clock, timing: Timing) -> Radi
     """Return the radio that the settings name, not yet started.
 
     Raises:
-        Missing: this version has no such radio.
+        Missing: this version has no such radio, or its extra is not installed.
     """
     if settings.radio == "loopback":
         return LoopbackRadio(Air(clock, _EmptyRoom()), "self", timing, service_uuid=settings.service_uuid)
+    if settings.radio == "hci":
+        return _hci(settings, clock, timing)
     raise Missing(f'this version of Forewarn has no radio "{settings.radio}" yet: set radio = "loopback"')
+
+
+def _hci(settings: ClientSettings, clock: Clock, timing: Timing) -> Radio:
+    # Imported here: bumble is an extra, and a device with another radio is not to carry it.
+    try:
+        from forewarn_client.radio.hci import HciRadio  # noqa: PLC0415 - as said above
+        from forewarn_client.radio.hci_link import open_named  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("forewarn"):
+            raise  # a defect of ours, which no extra mends
+        raise Missing(f"radio \"hci\" needs the module {error.name}: run pip install 'forewarn[client,hci]'") from error
+    return HciRadio(partial(open_named, settings.hci_transport), clock, timing, service_uuid=settings.service_uuid)

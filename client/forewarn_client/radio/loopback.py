@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Final, Protocol
 
 from forewarn_client.radio import AdvertisingReport, Capabilities
+from forewarn_client.radio.addresses import draw_address
 from forewarn_client.timing import Timing
 from forewarn_protocol.advertisement import EXPOSURE_NOTIFICATION_UUID, Payload, decode, encode
 from forewarn_protocol.errors import BadAdvertisement, Missing
@@ -139,12 +140,7 @@ class LoopbackRadio:
         self._started = False
 
     def _new_address(self) -> bytes:
-        # Random non-resolvable: the two top bits are 00, and the rest is neither all zeros nor all ones
-        # (Core Specification 5.3, vol 6 part B 1.3.2.2). Most significant byte first.
-        while True:
-            number = self._timing.random.getrandbits(46)
-            if 0 < number < (1 << 46) - 1:
-                return number.to_bytes(6, "big")
+        return draw_address(self._timing.random)
 
     def _check_started(self) -> None:
         if not self._started:
