@@ -35,7 +35,7 @@ class Sent:
 class VirtualAir(link.LocalLink):
     """Who hears whom how strongly, in dBm; None is out of range."""
 
-    rssi_dbm: Callable[[str, str], int | None] = lambda sender, receiver: -60 if sender != receiver else None
+    rssi_dbm: Callable[[str, str], int | None] = lambda _sender, _receiver: -60
     log: list[Sent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -47,8 +47,7 @@ class VirtualAir(link.LocalLink):
         connectable = not isinstance(pdu, ll.AdvNonConnInd)
         self.log.append(Sent(loop.time(), sender.name, address, bytes(pdu.data), connectable))
         for receiver in self.controllers:
-            rssi_dbm = self.rssi_dbm(sender.name, receiver.name)
-            if receiver is not sender and rssi_dbm is not None:
+            if receiver is not sender and (rssi_dbm := self.rssi_dbm(sender.name, receiver.name)) is not None:
                 loop.call_soon(receiver.hear, pdu, rssi_dbm)
 
 

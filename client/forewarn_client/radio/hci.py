@@ -63,9 +63,9 @@ class HciRadio:
             link = self._held()
             pauses_scan = self._heard is not None and not link.dialect.extended
             try:
-                if pauses_scan:
-                    await self._say(link, link.dialect.stop_hearing())
-                await self._rotate(link, advertisement)
+                stop = link.dialect.stop_hearing() if pauses_scan else []
+                await self._say(link, [*stop, *link.dialect.silence()])
+                await self._speak(link, advertisement)
             finally:
                 if pauses_scan and not link.lost.done():
                     await self._say(link, link.dialect.hear())
@@ -118,8 +118,7 @@ class HciRadio:
         async with self._lock:
             await self._let_go()
 
-    async def _rotate(self, link: HciLink, advertisement: bytes) -> None:
-        await self._say(link, link.dialect.silence())
+    async def _speak(self, link: HciLink, advertisement: bytes) -> None:
         if self._on_air:
             self._on_air = False
             await self._clock.sleep_until(self._clock.monotonic() + self._timing.draw(self._timing.rotation_pause_s))

@@ -96,21 +96,31 @@ class HciLink:
             raise Missing(_GONE)
 
     async def send(self, commands: Sequence[Command]) -> None:
-        """Send commands in order, each after the answer to the last.
+        """Send commands in order, each after the answer to the last; cancellation waits for the last answer.
 
         Raises:
             Missing: the controller refused one, does not answer, or is gone; the ones after it were not sent.
         """
-        for command in commands:
-            await self._ask(command)
+        sending = asyncio.create_task(self._send_all(commands), name="hci commands")
+        try:
+            await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            # Half of a list is a state that nobody knows, and an answer that nobody awaits would be taken for the next.
+            await asyncio.wait([sending])
+            sending.exception()
+            raise
 
     async def close(self) -> None:
         """Silence the controller as far as it still listens, and let go of it."""
+        self._lose()
         try:
-            with suppress(Missing):
-                await self._ask(hci.HCI_Reset_Command())
+            # Asked even of a controller that has failed: it may yet be speaking.
+            if not self._transport.source.terminated.done():
+                with suppress(Missing):
+                    await self._guarded(
+                        self._host.send_sync_command(hci.HCI_Reset_Command()), "HCI_RESET_COMMAND", ANSWER_WITHIN_S
+                    )
         finally:
-            self._lose()
             with suppress(OSError):
                 await self._transport.close()
 
@@ -126,18 +136,13 @@ class HciLink:
             power = await self._ask(hci.HCI_LE_Read_Advertising_Physical_Channel_Tx_Power_Command())
             self.tx_power_range_dbm = _plausible(power.tx_power_level, power.tx_power_level)
 
+    async def _send_all(self, commands: Sequence[Command]) -> None:
+        for command in commands:
+            await self._ask(command)
+
     async def _ask(self, command: Command) -> Any:
         self.check()
-        asking = asyncio.create_task(
-            self._guarded(self._host.send_sync_command(command), command.name, ANSWER_WITHIN_S), name="hci command"
-        )
-        try:
-            return await asyncio.shield(asking)
-        except asyncio.CancelledError:
-            # An answer that nobody waits for would be taken for the answer to the next command.
-            await asyncio.wait([asking])
-            asking.exception()
-            raise
+        return await self._guarded(self._host.send_sync_command(command), command.name, ANSWER_WITHIN_S)
 
     async def _guarded(self, answer: Awaitable[_Answer], name: str, within_s: float) -> _Answer:
         """Wait for an answer, and turn all that can go wrong with it into Missing."""
