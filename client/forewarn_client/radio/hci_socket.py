@@ -27,7 +27,7 @@ _LONGEST_PACKET_BYTES: Final = 4096
 _REASONS: Final[Mapping[int, str]] = {
     errno.EPERM: "this needs the capability CAP_NET_ADMIN: run it as the installed service, or with sudo",
     errno.EACCES: "this needs the capability CAP_NET_ADMIN: run it as the installed service, or with sudo",
-    errno.EBUSY: 'it is in use: stop bluetoothd, run "rfkill unblock bluetooth" and "hciconfig hci{index} down"',
+    errno.EBUSY: 'it is in use: run "bluetoothctl power off", or stop the program that has it',
     errno.ENODEV: "there is no such adapter: plug it in, or name another in hci_transport",
     errno.ERFKILL: 'it is switched off: run "rfkill unblock bluetooth"',
     errno.EAFNOSUPPORT: "this system's kernel has no Bluetooth: load its modules, or use another transport",
@@ -103,15 +103,19 @@ def open_adapter(index: int) -> SocketTransport:
         taken = socket.socket(_AF_BLUETOOTH, socket.SOCK_RAW, _BTPROTO_HCI)
     except OSError as error:
         raise Missing(_sentence(index, error.errno or 0)) from error
+    _take(taken, index)
+    return SocketTransport(taken)
+
+
+def _take(raw: socket.socket, index: int) -> None:
     # Before 3.14 Python's own bind() has no word for the channel.
     address = struct.pack("=HHH", _AF_BLUETOOTH, index, _USER_CHANNEL)
-    if ctypes.CDLL(None, use_errno=True).bind(taken.fileno(), address, len(address)):
+    if ctypes.CDLL(None, use_errno=True).bind(raw.fileno(), address, len(address)):
         number = ctypes.get_errno()
-        taken.close()
+        raw.close()
         raise Missing(_sentence(index, number))
-    return SocketTransport(taken)
 
 
 def _sentence(index: int, number: int) -> str:
     reason = _REASONS.get(number, f"{os.strerror(number)}: see hci_transport in the settings")
-    return f"the Bluetooth adapter hci{index} can't be taken: {reason.format(index=index)}"
+    return f"the Bluetooth adapter hci{index} can't be taken: {reason}"
