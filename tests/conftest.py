@@ -4,13 +4,19 @@ A test skips with a sentence, or fails where FOREWARN_REQUIRE names the missing 
 """
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from _pytest.terminal import TerminalReporter
 
-REQUIREMENTS = ("vectors", "proximity", "postgres", "chromium", "vm", "ray")
+_BUS_CONFIGURATION = """<busconfig><type>custom</type><listen>unix:path={path}</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/></policy></busconfig>
+"""
+
+REQUIREMENTS = ("vectors", "proximity", "postgres", "chromium", "vm", "ray", "dbus")
 
 
 def lacking(thing: str, sentence: str) -> None:
@@ -61,3 +67,22 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
         terminalreporter.section("measured")
         for text in figures:
             terminalreporter.write_line(text)
+
+
+@pytest.fixture(scope="session")
+def system_bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a D-Bus of the tests' own, and return its address: the machine's is never asked."""
+    program = shutil.which("dbus-daemon")
+    if program is None:
+        lacking("dbus", "no dbus-daemon is installed: install dbus")
+        raise AssertionError
+    folder = tmp_path_factory.mktemp("bus")
+    configuration = folder / "bus.conf"
+    configuration.write_text(_BUS_CONFIGURATION.format(path=folder / "bus"))
+    command = [program, f"--config-file={configuration}", "--nofork", "--print-address"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as daemon:  # noqa: S603 - found on the path
+        assert daemon.stdout
+        try:
+            yield daemon.stdout.readline().strip()
+        finally:
+            daemon.terminate()

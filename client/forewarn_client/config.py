@@ -68,6 +68,7 @@ class ClientSettings(BaseSettings):
         pattern=r"^(hci-socket:[0-9]{1,3}|(usb|serial|tcp-client|unix):[!-~]+)$",
         description="where radio hci finds its controller: hci-socket:0, usb:0, serial:/dev/ttyACM0 or the like",
     )
+    adapter: str = Field("hci0", pattern=r"^hci[0-9]{1,3}$", description="Bluetooth adapter of bluez, such as hci0")
     service_uuid: int = Field(0xFD6F, ge=0, le=0xFFFF, description="16-bit UUID of the service data, 0..65535")
     tx_power_dbm: int = Field(
         -20, ge=-50, le=20, description="transmit power written into the metadata, whole dBm, -50..20"

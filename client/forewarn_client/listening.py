@@ -31,6 +31,7 @@ async def listen(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) -
     """
     clock = device.clock
     last_opened_s: float | None = None
+    await radio.start()
     opens_s = clock.monotonic() + timing.draw(timing.first_step_s)
     while True:
         plan.closes_s = opens_s + timing.scan_window_s

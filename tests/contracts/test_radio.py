@@ -4,8 +4,8 @@ A radio joins by a class like `Loopback` below, named in `WORLDS`.
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from itertools import pairwise
 from random import Random
 from typing import Protocol
@@ -19,6 +19,7 @@ from forewarn_protocol.advertisement import Payload
 from forewarn_protocol.errors import Missing
 from forewarn_shell.clock import Clock
 from forewarn_simulations.clocks import VirtualClock
+from tests.contracts.bluez_worlds import bluez
 from tests.contracts.hci_worlds import Hci, LegacyHci
 
 TIMING = Timing(random=Random(11))
@@ -53,12 +54,32 @@ class Loopback:
         return (BrokenLoopback if broken else LoopbackRadio)(self._air, name, TIMING)
 
 
-WORLDS: dict[str, Callable[[], World]] = {"hci, extended": Hci, "hci, legacy": LegacyHci, "loopback": Loopback}
+Opening = Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[World]]
+
+
+def by_itself(kind: Callable[[], World]) -> Opening:
+    """Open a world that needs nothing of the machine."""
+
+    @asynccontextmanager
+    async def opening(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+        del request
+        yield kind()
+
+    return opening
+
+
+WORLDS: dict[str, Opening] = {
+    "bluez": bluez,
+    "hci, extended": by_itself(Hci),
+    "hci, legacy": by_itself(LegacyHci),
+    "loopback": by_itself(Loopback),
+}
 
 
 @pytest.fixture(params=sorted(WORLDS))
-async def world(request: pytest.FixtureRequest) -> World:
-    return WORLDS[request.param]()
+async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    async with WORLDS[request.param](request) as world:
+        yield world
 
 
 def payload(number: int) -> Payload:

@@ -22,13 +22,21 @@ def choose_radio(settings: ClientSettings, clock: Clock, timing: Timing) -> Radi
     """Return the radio that the settings name, not yet started.
 
     Raises:
-        Missing: this version has no such radio, or its extra is not installed.
+        Missing: the extra of that radio is not installed.
     """
     if settings.radio == "loopback":
         return LoopbackRadio(Air(clock, _EmptyRoom()), "self", timing, service_uuid=settings.service_uuid)
-    if settings.radio == "hci":
-        return _hci(settings, clock, timing)
-    raise Missing(f'this version of Forewarn has no radio "{settings.radio}" yet: set radio = "loopback"')
+    if settings.radio == "bluez":
+        return _bluez(settings, clock, timing)
+    return _hci(settings, clock, timing)
+
+
+def _bluez(settings: ClientSettings, clock: Clock, timing: Timing) -> Radio:
+    try:
+        from forewarn_client.radio.bluez import BluezRadio  # noqa: PLC0415 - an extra, as below
+    except ModuleNotFoundError as error:
+        raise _without_extra("bluez", error) from error
+    return BluezRadio(settings.adapter, clock, timing, service_uuid=settings.service_uuid)
 
 
 def _hci(settings: ClientSettings, clock: Clock, timing: Timing) -> Radio:
@@ -37,7 +45,11 @@ def _hci(settings: ClientSettings, clock: Clock, timing: Timing) -> Radio:
         from forewarn_client.radio.hci import HciRadio  # noqa: PLC0415 - as said above
         from forewarn_client.radio.hci_link import open_named  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        if (error.name or "").startswith("forewarn"):
-            raise  # a defect of ours, which no extra mends
-        raise Missing(f"radio \"hci\" needs the module {error.name}: run pip install 'forewarn[client,hci]'") from error
+        raise _without_extra("hci", error) from error
     return HciRadio(partial(open_named, settings.hci_transport), clock, timing, service_uuid=settings.service_uuid)
+
+
+def _without_extra(radio: str, error: ModuleNotFoundError) -> Missing:
+    if (error.name or "").startswith("forewarn"):
+        raise error  # a defect of ours, which no extra mends
+    return Missing(f"radio \"{radio}\" needs the module {error.name}: run pip install 'forewarn[client,{radio}]'")

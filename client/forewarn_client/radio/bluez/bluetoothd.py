@@ -1,0 +1,219 @@
+"""A connection to the system bus: calls to bluetoothd, and what it says by itself about one adapter."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final
+
+from dbus_fast import BusType, Message, MessageType
+from dbus_fast.aio import MessageBus
+from dbus_fast.errors import AuthError, DBusError, InvalidAddressError, InvalidMessageError, SignatureBodyMismatchError
+
+from forewarn_client.radio.bluez.advertisement import Advertisement
+from forewarn_client.radio.bluez.sentences import NO_BUS, NONSENSE, NOTHING_THERE, SILENT, sentence
+from forewarn_protocol.errors import Missing
+
+BLUEZ: Final = "org.bluez"
+ADAPTER: Final = "org.bluez.Adapter1"
+ADVERTISING_MANAGER: Final = "org.bluez.LEAdvertisingManager1"
+MONITOR_MANAGER: Final = "org.bluez.AdvertisementMonitorManager1"
+
+_BUS: Final = "org.freedesktop.DBus"
+_LOGIN: Final = "org.freedesktop.login1"
+_OBJECTS: Final = "org.freedesktop.DBus.ObjectManager"
+_PROPERTIES: Final = "org.freedesktop.DBus.Properties"
+_RULES: Final = (
+    f"type='signal',sender='{_BUS}',member='NameOwnerChanged',arg0='{BLUEZ}'",
+    f"type='signal',sender='{_BUS}',member='NameOwnerChanged',arg0='{_LOGIN}'",
+    f"type='signal',sender='{BLUEZ}',interface='{_OBJECTS}'",
+    f"type='signal',sender='{BLUEZ}',interface='{_PROPERTIES}',path_namespace='/org/bluez',arg0='{ADAPTER}'",
+    f"type='signal',sender='{_LOGIN}',member='PrepareForSleep'",
+)
+_BROKEN: Final = (AuthError, InvalidAddressError, OSError, EOFError, DBusError, InvalidMessageError)
+
+
+class CallFailed(Exception):
+    """Bluetoothd answered with an error; `name` is D-Bus's word for it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class Bluetoothd:
+    """The service behind one adapter. `on_change` gets what happened: "off", "on", "gone", "ended", "sleep", "wake"."""
+
+    def __init__(self, adapter: str, patience_s: float, on_change: Callable[[str], None]) -> None:
+        self.path = f"/org/bluez/{adapter}"
+        self._patience_s = patience_s
+        self._on_change = on_change
+        self._bus: MessageBus | None = None
+        self._owners: dict[str, str] = {}
+
+    @property
+    def connected(self) -> bool:
+        """Whether the bus is there."""
+        return self._bus is not None and self._bus.connected
+
+    async def connect(self) -> None:
+        """Join the bus and ask to be told.
+
+        Raises:
+            Missing: there is no system bus, or it refuses.
+        """
+        await self.leave()
+        try:
+            bus = self._bus = MessageBus(bus_type=BusType.SYSTEM)
+            async with asyncio.timeout(self._patience_s):
+                await bus.connect()
+                for rule in _RULES:
+                    await self._ask(_BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", "s", rule)
+                for name in (BLUEZ, _LOGIN):
+                    await self._learn_owner(name)
+            bus.add_message_handler(self._take)
+        except (*_BROKEN, TimeoutError, CallFailed) as error:
+            await self.leave()
+            raise Missing(NO_BUS) from error
+        except BaseException:
+            await self.leave()
+            raise
+
+    async def leave(self) -> None:
+        """Leave the bus: bluetoothd then takes off the air whatever was ours."""
+        if self._bus is not None:
+            bus, self._bus = self._bus, None
+            bus.disconnect()
+            if bus.unique_name:
+                # Its socket is closed in a later turn of the loop. How the connection died is no matter any more.
+                with suppress(Exception):
+                    async with asyncio.timeout(self._patience_s):
+                        await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+
+    async def interfaces(self) -> dict[str, dict[str, Any]]:
+        """Return the adapter's interfaces, each with its properties; empty where there is no such adapter.
+
+        Raises:
+            Missing: bluetoothd does not run, does not answer, or answers nonsense.
+        """
+        try:
+            (objects,) = await self.call("/", _OBJECTS, "GetManagedObjects")
+            found = objects.get(self.path, {})
+            return {name: {key: value.value for key, value in found[name].items()} for name in found}
+        except CallFailed as error:
+            raise Missing(sentence(error.name)) from error
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise Missing(NONSENSE) from error
+
+    async def register(self, path: str, advertisement: Advertisement) -> None:
+        """Put an advertisement on the air.
+
+        Raises:
+            CallFailed: bluetoothd refuses.
+            Missing: it does not answer; whether it is on the air is unknown, so the bus was left.
+        """
+        if self._bus is None:
+            raise Missing(NO_BUS)
+        self._bus.export(path, advertisement)
+        try:
+            await self._order("RegisterAdvertisement", "oa{sv}", path, {})
+        except BaseException as error:
+            if self._bus is not None:
+                self._bus.unexport(path, advertisement)
+            if not isinstance(error, CallFailed):
+                await self.leave()
+            raise
+
+    async def unregister(self, path: str, advertisement: Advertisement) -> None:
+        """Take an advertisement off the air.
+
+        Raises:
+            Missing: bluetoothd won't, or makes no sense; the bus was left, so that it must.
+        """
+        try:
+            await self._order("UnregisterAdvertisement", "o", path)
+        except CallFailed as error:
+            if error.name not in NOTHING_THERE:
+                await self.leave()
+                raise Missing(sentence(error.name)) from error
+        except Missing:
+            await self.leave()
+            raise
+        finally:
+            if self._bus is not None:
+                self._bus.unexport(path, advertisement)
+
+    async def call(self, path: str, interface: str, member: str, signature: str = "", *body: object) -> list[Any]:
+        """Call bluetoothd and return its answer's body.
+
+        Raises:
+            CallFailed: it answers with an error.
+            Missing: there is no bus, or no answer in time.
+        """
+        try:
+            async with asyncio.timeout(self._patience_s):
+                return await self._ask(BLUEZ, path, interface, member, signature, *body)
+        except TimeoutError as error:
+            raise Missing(SILENT) from error
+        except (*_BROKEN, SignatureBodyMismatchError) as error:
+            raise Missing(NO_BUS) from error
+
+    async def _order(self, member: str, signature: str, *body: object) -> None:
+        # Whoever answers with more than a yes may not have done it.
+        if await self.call(self.path, ADVERTISING_MANAGER, member, signature, *body):
+            raise Missing(NONSENSE)
+
+    async def _ask(
+        self, destination: str, path: str, interface: str, member: str, signature: str = "", *body: object
+    ) -> list[Any]:
+        if self._bus is None:
+            raise Missing(NO_BUS)
+        reply = await self._bus.call(
+            Message(
+                destination=destination,
+                path=path,
+                interface=interface,
+                member=member,
+                signature=signature,
+                body=list(body),
+            )
+        )
+        if reply.message_type is MessageType.ERROR:
+            raise CallFailed(reply.error_name or "")
+        return list(reply.body)
+
+    async def _learn_owner(self, name: str) -> None:
+        try:
+            body = await self._ask(_BUS, "/org/freedesktop/DBus", _BUS, "GetNameOwner", "s", name)
+        except CallFailed:  # nobody has the name yet
+            body = [""]
+        self._owners[name] = body[0]
+
+    def _take(self, message: Message) -> None:
+        """Turn a signal into a word; whoever sends signals in another's name is not listened to."""
+        if message.message_type is not MessageType.SIGNAL:
+            return
+        signal = (message.member, message.signature)
+        if message.sender == _BUS and signal == ("NameOwnerChanged", "sss") and message.body[0] in self._owners:
+            name, _, self._owners[name] = message.body
+            change = "ended" if name == BLUEZ else None
+        elif message.sender == self._owners[_LOGIN] and signal == ("PrepareForSleep", "b"):
+            change = "sleep" if message.body[0] else "wake"
+        elif message.sender == self._owners[BLUEZ]:
+            change = self._adapter_change(message)
+        else:
+            change = None
+        if change is not None:
+            self._on_change(change)
+
+    def _adapter_change(self, message: Message) -> str | None:
+        """Return what happened to our adapter, of all that bluetoothd tells."""
+        body = message.body
+        match (message.member, message.signature):
+            case "PropertiesChanged", "sa{sv}as" if message.path == self.path and body[0] == ADAPTER:
+                powered = body[1].get("Powered")
+                return None if powered is None else "on" if powered.value is True else "off"
+            case "InterfacesRemoved", "oas" if body[0] == self.path and ADAPTER in body[1]:
+                return "gone"
+            case "InterfacesAdded", "oa{sa{sv}}" if body[0] == self.path and ADAPTER in body[1]:
+                return "on"
+        return None

@@ -1,0 +1,333 @@
+"""A small bluetoothd with the kernel below it: adapters that hear each other, and every way in which they fail.
+
+It answers on a real, private dbus-daemon. What RADIO's measurements found on real ones is kept: a new address for each
+registration, refusal while a scan runs on a controller without extended advertising, how often a neighbour is reported.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+import pytest
+from bleak.backends.bluezdbus import manager as bleak_manager
+from dbus_fast import BusType, Message, MessageType, Variant
+from dbus_fast.aio import MessageBus
+
+from forewarn_shell.clock import Clock
+
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+_OBJECTS = "org.freedesktop.DBus.ObjectManager"
+NONSENSE, SILENCE = "nonsense", "silence"
+
+
+@dataclass
+class Spoken:
+    sender: str
+    path: str
+    address: str
+    properties: dict[str, Any]
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass
+class Adapter:
+    path: str
+    powered: bool = True
+    spoken: list[Spoken] = field(default_factory=list)
+    monitors: set[str] = field(default_factory=set)
+    filters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    discovering: set[str] = field(default_factory=set)
+    reported: dict[str, int] = field(default_factory=dict)
+    known: set[str] = field(default_factory=set)
+    heard_by_kernel: dict[str, Any] | None = None
+
+
+@dataclass
+class FakeBluez:
+    bus: MessageBus
+    clock: Clock
+    legacy: bool = False
+    experimental: bool = True
+    keeps_address: bool = False
+    rssi_dbm: int = -60
+    on_air: list[tuple[str, str, bytes, str]] = field(default_factory=list)
+    adapters: dict[str, Adapter] = field(default_factory=dict)
+    wrong: dict[str, list[str]] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    refused: int = 0
+    _random: Random = field(default_factory=lambda: Random(7))
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def adapter(self, name: str) -> Adapter:
+        path = f"/org/bluez/{name}"
+        return self.adapters.setdefault(path, Adapter(path))
+
+    async def vanish(self) -> None:
+        """End bluetoothd: the kernel takes off the air what was there, and nobody says a word."""
+        for adapter in self.adapters.values():
+            for spoken in list(adapter.spoken):
+                self._end(adapter, spoken)
+            adapter.discovering.clear()
+            adapter.monitors.clear()
+        await self.bus.release_name("org.bluez")
+
+    async def appear(self) -> None:
+        await self.bus.request_name("org.bluez")
+
+    async def unplug(self, name: str) -> None:
+        adapter = self.adapters.pop(f"/org/bluez/{name}")
+        for spoken in list(adapter.spoken):
+            self._end(adapter, spoken)
+        await self._signal("/", _OBJECTS, "InterfacesRemoved", "oas", adapter.path, ["org.bluez.Adapter1"])
+
+    async def plug_in(self, name: str) -> None:
+        adapter = self.adapter(name)
+        interfaces = {"org.bluez.Adapter1": self._interfaces(adapter)["org.bluez.Adapter1"]}
+        await self._signal("/", _OBJECTS, "InterfacesAdded", "oa{sa{sv}}", adapter.path, interfaces)
+
+    async def power(self, name: str, *, on: bool) -> None:
+        """Switch an adapter; without extended advertising, the kernel then speaks the old bytes again by itself."""
+        adapter = self.adapter(name)
+        if not on:
+            adapter.heard_by_kernel = adapter.spoken[0].properties if self.legacy and adapter.spoken else None
+            for spoken in adapter.spoken:
+                if spoken.task:
+                    spoken.task.cancel()
+        adapter.powered = on
+        if on and adapter.heard_by_kernel is not None:
+            kernel = Spoken("kernel", "", self._address(), adapter.heard_by_kernel)
+            self._begin(adapter, kernel)
+        changed = {"Powered": Variant("b", on)}
+        await self._signal(
+            adapter.path, _PROPERTIES, "PropertiesChanged", "sa{sv}as", "org.bluez.Adapter1", changed, []
+        )
+
+    async def sleep(self, *, going: bool) -> None:
+        await self._signal("/org/freedesktop/login1", "org.freedesktop.login1.Manager", "PrepareForSleep", "b", going)
+
+    async def replay(self, receiver: str, service_data: bytes, rssi_dbm: int | None) -> None:
+        """Report a device that was heard some other time, as bluetoothd does from what it remembers."""
+        await self._report(self.adapter(receiver), "0A:00:00:00:00:01", service_data, rssi_dbm, new=True)
+
+    def handle(self, message: Message) -> Message | bool | None:
+        if message.message_type is MessageType.SIGNAL and message.member == "NameOwnerChanged":
+            name, _, new = message.body
+            if not new:
+                self._forget(name)
+            return None
+        if message.message_type is not MessageType.METHOD_CALL or message.member == "Ping":
+            return None
+        member = message.member or ""
+        self.calls.append(member)
+        if self.wrong.get(member):
+            answer = self.wrong[member].pop(0)
+            if answer == SILENCE:
+                return True
+            if answer == NONSENSE:
+                return Message.new_method_return(message, "s", ["bananas"])
+            return Message.new_error(message, answer, "as the test wishes")
+        task = asyncio.create_task(self._answer(message))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return True
+
+    async def close(self) -> None:
+        for adapter in self.adapters.values():
+            for spoken in list(adapter.spoken):
+                self._end(adapter, spoken)
+        await asyncio.gather(*self._tasks)
+        self.bus.disconnect()
+        await self.bus.wait_for_disconnect()
+
+    async def _answer(self, message: Message) -> None:
+        adapter = self.adapters.get(message.path or "")
+        error, signature, body = "", "", []
+        if message.member == "GetManagedObjects":
+            signature, body = "a{oa{sa{sv}}}", [{path: self._interfaces(a) for path, a in self.adapters.items()}]
+        elif adapter is None:
+            error = "org.freedesktop.DBus.Error.UnknownObject"
+        else:
+            error = await self._do(adapter, message.member or "", message.sender or "", message.body)
+        if error:
+            reply = Message.new_error(message, error, "refused")
+        else:
+            reply = Message.new_method_return(message, signature, body)
+        await self.bus.send(reply)
+
+    async def _do(self, adapter: Adapter, member: str, sender: str, body: list[Any]) -> str:
+        """Do what is asked; return the error's name, or nothing."""
+        if not adapter.powered and member != "UnregisterAdvertisement":
+            return "org.bluez.Error.NotReady"
+        if member == "RegisterAdvertisement":
+            return await self._register(adapter, sender, body[0])
+        if member == "UnregisterAdvertisement":
+            found = [one for one in adapter.spoken if (one.sender, one.path) == (sender, body[0])]
+            for one in found:
+                self._end(adapter, one)
+            return "" if found else "org.bluez.Error.DoesNotExist"
+        if member.endswith("Monitor"):
+            (adapter.monitors.add if member == "RegisterMonitor" else adapter.monitors.discard)(sender)
+            return "" if self.experimental else "org.freedesktop.DBus.Error.UnknownMethod"
+        return self._discover(adapter, member, sender, body)
+
+    def _discover(self, adapter: Adapter, member: str, sender: str, body: list[Any]) -> str:
+        runs = sender in adapter.discovering
+        if member == "SetDiscoveryFilter":
+            adapter.filters[sender] = {key: value.value for key, value in body[0].items()}
+        elif member == "StartDiscovery" and not runs:
+            adapter.discovering.add(sender)
+            adapter.reported.clear()
+        elif member == "StopDiscovery" and runs:
+            adapter.discovering.discard(sender)
+        else:
+            return "org.bluez.Error.InProgress" if runs else "org.bluez.Error.Failed"
+        return ""
+
+    async def _register(self, adapter: Adapter, sender: str, path: str) -> str:
+        if self.legacy and (adapter.discovering or adapter.monitors):
+            # Set Random Address is refused while scanning, and what was on the air is gone.
+            self.refused += 1
+            for spoken in list(adapter.spoken):
+                self._end(adapter, spoken)
+            return "org.bluez.Error.Failed"
+        if adapter.spoken and adapter.spoken[0].sender != "kernel":
+            return "org.bluez.Error.NotPermitted"
+        reply = await self.bus.call(
+            Message(
+                destination=sender,
+                path=path,
+                interface=_PROPERTIES,
+                member="GetAll",
+                signature="s",
+                body=["org.bluez.LEAdvertisement1"],
+            )
+        )
+        if reply.message_type is MessageType.ERROR:
+            return "org.bluez.Error.Failed"
+        for spoken in list(adapter.spoken):
+            self._end(adapter, spoken)
+        adapter.heard_by_kernel = None
+        self._begin(adapter, Spoken(sender, path, self._address(), reply.body[0]))
+        return ""
+
+    def _begin(self, adapter: Adapter, spoken: Spoken) -> None:
+        adapter.spoken.append(spoken)
+        (service_data,) = spoken.properties["ServiceData"].value.values()
+        self.on_air.append((adapter.path, spoken.address, service_data.value, spoken.properties["Type"].value))
+        spoken.task = asyncio.create_task(self._send(adapter, spoken, service_data.value))
+
+    def _end(self, adapter: Adapter, spoken: Spoken) -> None:
+        adapter.spoken.remove(spoken)
+        if spoken.task:
+            spoken.task.cancel()
+
+    def _forget(self, sender: str) -> None:
+        for adapter in self.adapters.values():
+            for spoken in [one for one in adapter.spoken if one.sender == sender]:
+                self._end(adapter, spoken)
+            adapter.discovering.discard(sender)
+            adapter.monitors.discard(sender)
+
+    async def _send(self, adapter: Adapter, spoken: Spoken, service_data: bytes) -> None:
+        interval_s = spoken.properties["MinInterval"].value / 1000
+        due_s = self.clock.monotonic()
+        while True:
+            for receiver in list(self.adapters.values()):
+                if receiver is not adapter and receiver.powered and self._is_reported(receiver, spoken.address):
+                    await self._report(
+                        receiver,
+                        spoken.address,
+                        service_data,
+                        self.rssi_dbm,
+                        new=spoken.address not in receiver.known,
+                    )
+            due_s += interval_s
+            await self.clock.sleep_until(due_s)
+
+    def _is_reported(self, receiver: Adapter, address: str) -> bool:
+        """How often bluetoothd tells of a neighbour, as measured: every time only with both ways of scanning."""
+        if not (receiver.discovering or receiver.monitors):
+            return False
+        filters = [receiver.filters.get(sender, {}) for sender in receiver.discovering]
+        every = receiver.monitors and any(f.get("DuplicateData") and f.get("RSSI") == -127 for f in filters)
+        first = address not in receiver.reported
+        changed = bool(receiver.monitors) and abs(receiver.reported.get(address, 0) - self.rssi_dbm) >= 8
+        return bool(every or first or changed)
+
+    async def _report(
+        self, receiver: Adapter, address: str, service_data: bytes, rssi_dbm: int | None, *, new: bool
+    ) -> None:
+        path = f"{receiver.path}/dev_{address.replace(':', '_')}"
+        uuid = "0000fd6f-0000-1000-8000-00805f9b34fb"
+        changed = {"ServiceData": Variant("a{sv}", {uuid: Variant("ay", service_data)})}
+        if rssi_dbm is not None:
+            changed["RSSI"] = Variant("n", rssi_dbm)
+            receiver.reported[address] = rssi_dbm
+        if new:
+            receiver.known.add(address)
+            device = {
+                "Adapter": Variant("o", receiver.path),
+                "Address": Variant("s", address),
+                "Alias": Variant("s", address.replace(":", "-")),
+                "UUIDs": Variant("as", [uuid]),
+            }
+            interfaces = {"org.bluez.Device1": device | changed}
+            await self._signal("/", _OBJECTS, "InterfacesAdded", "oa{sa{sv}}", path, interfaces)
+        else:
+            await self._signal(path, _PROPERTIES, "PropertiesChanged", "sa{sv}as", "org.bluez.Device1", changed, [])
+
+    def _address(self) -> str:
+        if self.keeps_address:
+            return "00:00:00:00:00:01"
+        return ":".join(f"{byte:02X}" for byte in (self._random.getrandbits(46) | 1).to_bytes(6, "big"))
+
+    def _interfaces(self, adapter: Adapter) -> dict[str, dict[str, Variant]]:
+        manager = {
+            "ActiveInstances": Variant("y", len(adapter.spoken)),
+            "SupportedCapabilities": Variant("a{sv}", {"MinTxPower": Variant("n", -34), "MaxTxPower": Variant("n", 7)}),
+        }
+        if not self.legacy:
+            manager["SupportedSecondaryChannels"] = Variant("as", ["1M", "2M"])
+        interfaces = {
+            "org.bluez.Adapter1": {"Powered": Variant("b", adapter.powered), "Roles": Variant("as", ["central"])},
+            "org.bluez.LEAdvertisingManager1": manager,
+        }
+        if self.experimental:
+            interfaces["org.bluez.AdvertisementMonitorManager1"] = {}
+        return interfaces
+
+    async def _signal(self, path: str, interface: str, member: str, signature: str, *body: object) -> None:
+        await self.bus.send(Message.new_signal(path, interface, member, signature, list(body)))
+
+
+@asynccontextmanager
+async def fake_bluez(address: str, clock: Clock, **settings: Any) -> AsyncIterator[FakeBluez]:
+    """Run a fake on the bus at `address`, which is the system's for as long."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
+        bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+        fake = FakeBluez(bus, clock, **settings)
+        bus.add_message_handler(fake.handle)
+        await bus.call(
+            Message(
+                destination="org.freedesktop.DBus",
+                path="/org/freedesktop/DBus",
+                interface="org.freedesktop.DBus",
+                member="AddMatch",
+                signature="s",
+                body=["type='signal',member='NameOwnerChanged'"],
+            )
+        )
+        await bus.request_name("org.freedesktop.login1")
+        await fake.appear()
+        try:
+            yield fake
+        finally:
+            bleak = bleak_manager._global_instances.pop(asyncio.get_running_loop(), None)
+            if bleak is not None and bleak._bus is not None and bleak._bus_watcher_task is not None:
+                bleak._bus.disconnect()
+                await bleak._bus_watcher_task
+            await fake.close()

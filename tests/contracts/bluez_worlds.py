@@ -1,0 +1,37 @@
+"""Where `bluez` radios hear each other: the adapters of a fake bluetoothd, in time that runs faster."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+
+import pytest
+
+from forewarn_client.radio.bluez import BluezRadio
+from forewarn_client.timing import Timing
+from forewarn_simulations.clocks import ScaledClock
+from tests.client.fake_bluez import FakeBluez, fake_bluez
+
+
+class Bluez:
+    """Each radio has an adapter of its own; what is broken is the kernel, which keeps an adapter's address."""
+
+    def __init__(self, fake: FakeBluez) -> None:
+        self._fake = fake
+        self.clock = fake.clock
+        self._timing = Timing(random=Random(11))
+        self._names: list[str] = []
+
+    def radio(self, name: str, *, broken: bool = False) -> BluezRadio:
+        if name not in self._names:
+            self._names.append(name)
+        adapter = f"hci{self._names.index(name)}"
+        self._fake.adapter(adapter)
+        self._fake.keeps_address = self._fake.keeps_address or broken
+        return BluezRadio(adapter, self.clock, self._timing)
+
+
+@asynccontextmanager
+async def bluez(request: pytest.FixtureRequest) -> AsyncIterator[Bluez]:
+    address = request.getfixturevalue("system_bus")
+    async with fake_bluez(address, ScaledClock(1_750_000_000, 20)) as fake:
+        yield Bluez(fake)
