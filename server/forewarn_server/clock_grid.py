@@ -35,10 +35,11 @@ class ClockGrid:
         # An event loop may keep its own time in a cache, which the work itself makes old: perf_counter does not.
         number = max(first, math.ceil(time.perf_counter() / self._slot_s))
         departing = asyncio.get_running_loop().create_future()
-        if number not in self._waiting:
-            self._waiting[number] = []
+        together = self._waiting.setdefault(number, [])
+        together.append(departing)
+        if len(together) == 1:
+            # Last: the multiple may be over by now, and all who wait for it leave here and now.
             self._wake_for(number)
-        self._waiting[number].append(departing)
         await departing
         return number - first
 

@@ -63,6 +63,12 @@ async def test_answers_of_one_multiple_leave_together_and_in_no_order_of_their_w
     assert left != sorted(left)  # by chance as good as never
 
 
+async def test_a_multiple_that_is_over_before_its_turn_is_no_fault() -> None:
+    nanoseconds = ClockGrid(1e-9)
+    for _ in range(10):
+        assert await nanoseconds.departure(time.perf_counter()) > 0
+
+
 async def test_an_answer_whose_caller_is_gone_holds_nobody_up() -> None:
     grid = ClockGrid(LONG_SLOT_S)
     arrived_s = time.perf_counter()
