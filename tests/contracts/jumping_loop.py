@@ -33,6 +33,10 @@ class JumpingLoop(asyncio.SelectorEventLoop):
     def jump(self) -> None:
         self._jumping.jumps = True
 
+    def stall(self, seconds: float) -> None:
+        """Let time pass in which the loop came to nothing, as on a machine that is busy."""
+        self._jumping.ahead_s += seconds
+
     def time(self) -> float:
         return super().time() + self._jumping.ahead_s
 

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from contextlib import aclosing
 from dataclasses import replace
-from itertools import pairwise
 
 import pytest
 from bumble import hci as bumble_hci
@@ -16,7 +15,8 @@ from forewarn_client.radio.hci_commands import Extended, Legacy
 from forewarn_protocol.advertisement import Payload, decode, encode
 from forewarn_protocol.errors import Missing
 from tests.contracts.hci_worlds import Hci, LegacyHci
-from tests.contracts.virtual_controllers import Sent
+from tests.contracts.jumping_loop import JumpingLoop
+from tests.contracts.virtual_controllers import FAMILIES, Sent
 
 KINDS = {"extended": Hci, "legacy": LegacyHci}
 # The greatest RSSI is 20; the others are how stacks say that they have none.
@@ -64,12 +64,24 @@ async def test_over_ten_rotations_no_identifier_has_two_addresses_and_no_address
     pairs = await rotate(world, await started(world, "a"), 11)
     assert [number for number, _ in pairs] == list(range(11))
     assert len({address for _, address in pairs}) == 11
-    sent = world.air.log
-    gaps = [after.at_s - before.at_s for before, after in pairwise(sent) if before.address != after.address]
-    assert len(gaps) == 10
-    assert len({round(gap, 3) for gap in gaps}) >= 9
+    log = list(world.air.log)
     await pass_time(world, 5)
-    assert world.air.log == sent
+    assert world.air.log == log
+
+
+async def test_nothing_is_on_the_air_for_a_random_pause_between_two_identifiers(world: Hci) -> None:
+    radio = await started(world, "a")
+    await radio.advertise(payload(0))
+    pauses = []
+    for number in range(1, 11):
+        await pass_time(world, 1)
+        asked_s, before = world.clock.monotonic(), len(world.air.log)
+        await radio.advertise(payload(number))
+        await pass_time(world, 0.1)
+        pauses.append(world.air.log[before].at_s - asked_s)
+    shortest_s, _ = world.timing.rotation_pause_s
+    assert min(pauses) >= shortest_s
+    assert len({round(pause_s, 2) for pause_s in pauses}) >= 6
 
 
 async def test_the_air_shows_a_broken_rotation(world: Hci) -> None:
@@ -113,6 +125,24 @@ async def test_every_sample_of_a_window_arrives_with_its_rssi(world: Hci) -> Non
     sent = [-99 + n for n, sent in enumerate(world.air.log) if opened_s < sent.at_s < opened_s + 4]
     assert [report.rssi_dbm for report in reports] == sent
     assert len(sent) >= 14
+
+
+async def test_what_came_after_the_window_is_not_of_it_though_the_loop_was_late(world: Hci) -> None:
+    hearer = await started(world, "b")
+    heard = asyncio.create_task(listen(hearer, 2))
+    await pass_time(world, 1)
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, JumpingLoop)
+    loop.stall(3)
+    world.controllers["b"].hear(ll.AdvNonConnInd(bumble_hci.Address("01:02:03:04:05:06"), encode(payload(1))), -60)
+    assert await heard == []
+
+
+async def test_a_scan_sends_nothing_itself(world: Hci) -> None:
+    hearer = await started(world, "b")
+    world.controllers["b"].le_scan_type = 1
+    await listen(hearer, 1)
+    assert world.controllers["b"].le_scan_type == bumble_hci.HCI_LE_Set_Scan_Parameters_Command.PASSIVE_SCANNING
 
 
 @pytest.mark.parametrize("rssi_dbm", NO_RSSI)
@@ -287,6 +317,29 @@ async def test_a_controller_that_has_broken_down_is_not_relied_upon(world: Hci) 
     assert [number for number, _ in spoken(world.air.log)] == [1, 2]
 
 
+@pytest.mark.parametrize(
+    ("has_dbm", "extended_says", "legacy_says"),
+    [((-20, 8), (-20, 8), (8, 8)), ((-128, 127), (-50, 20), (20, 20)), ((-90, -60), (-50, -50), (-50, -50))],
+)
+async def test_a_controllers_powers_are_told_as_far_as_the_metadata_can_say_them(
+    has_dbm: tuple[int, int], extended_says: tuple[int, int], legacy_says: tuple[int, int]
+) -> None:
+    for world, says in ((Hci(), extended_says), (LegacyHci(), legacy_says)):
+        radio = world.radio("a")
+        world.controllers["a"].tx_power_dbm = has_dbm
+        assert (await radio.start()).tx_power_range_dbm == says
+
+
+async def test_an_extended_controller_that_cannot_tell_its_powers_is_asked_nothing_in_legacy_words() -> None:
+    world = Hci()
+    radio = world.radio("a")
+    controller = world.controllers["a"]
+    controller.supported_commands = controller.supported_commands - {bumble_hci.HCI_LE_READ_TRANSMIT_POWER_COMMAND}
+    assert (await radio.start()).tx_power_range_dbm == (-50, 20)
+    await radio.advertise(payload(1))
+    assert not FAMILIES["legacy"] & set(controller.asked)
+
+
 async def test_starting_a_radio_that_works_disturbs_nothing(world: Hci) -> None:
     radio, hearer = await started(world, "a"), await started(world, "b")
     await radio.advertise(payload(1))
@@ -311,6 +364,7 @@ async def test_wherever_a_rotation_is_cancelled_nothing_old_is_on_the_air_and_th
         ended = rotation.done()
         rotation.cancel()
         await asyncio.gather(rotation, return_exceptions=True)
+        assert ended or rotation.cancelled()
         cancelled_s = world.clock.monotonic()
         reports = await heard
         assert sum(report.monotonic_s > cancelled_s for report in reports if report.service_data[0] == 9) >= 3

@@ -18,6 +18,26 @@ ADVERTISING_TYPE = hci.HCI_LE_Set_Advertising_Parameters_Command.AdvertisingType
 LEGACY_PDU = hci.HCI_LE_Set_Extended_Advertising_Parameters_Command.AdvertisingProperties.USE_LEGACY_ADVERTISING_PDUS
 REPORT = hci.HCI_LE_Advertising_Report_Event
 EXTENDED_REPORT = hci.HCI_LE_Extended_Advertising_Report_Event
+NO_ADDRESS = hci.Address(bytes(6))
+FAMILIES = {
+    "legacy": {
+        "HCI_LE_READ_ADVERTISING_PHYSICAL_CHANNEL_TX_POWER_COMMAND",
+        "HCI_LE_SET_ADVERTISING_DATA_COMMAND",
+        "HCI_LE_SET_ADVERTISING_ENABLE_COMMAND",
+        "HCI_LE_SET_ADVERTISING_PARAMETERS_COMMAND",
+        "HCI_LE_SET_SCAN_ENABLE_COMMAND",
+        "HCI_LE_SET_SCAN_PARAMETERS_COMMAND",
+    },
+    "extended": {
+        "HCI_LE_SET_ADVERTISING_SET_RANDOM_ADDRESS_COMMAND",
+        "HCI_LE_SET_EXTENDED_ADVERTISING_DATA_COMMAND",
+        "HCI_LE_SET_EXTENDED_ADVERTISING_ENABLE_COMMAND",
+        "HCI_LE_SET_EXTENDED_ADVERTISING_PARAMETERS_COMMAND",
+        "HCI_LE_SET_EXTENDED_SCAN_ENABLE_COMMAND",
+        "HCI_LE_SET_EXTENDED_SCAN_PARAMETERS_COMMAND",
+    },
+}
+"""Commands that may not be mixed; a legacy controller knows the first kind alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +105,9 @@ class VirtualController(controller.Controller):
         self.refuses: set[str] = set()
         self.ignores: set[str] = set()
         self.asked: list[str] = []
+        self.tx_power_dbm = (0, 0)
+        self._family: str | None = None
+        self._seen: set[bytes] = set()
 
     def on_hci_command_packet(self, command: hci.HCI_Command) -> None:
         self.asked.append(command.name)
@@ -106,7 +129,25 @@ class VirtualController(controller.Controller):
             advertising_set.stop()
         self.advertising_sets.clear()
         self.le_scan_enable = False
+        self._family = None
+        self.random_address = NO_ADDRESS
         return super().on_hci_reset_command(command)
+
+    def on_hci_le_set_extended_scan_parameters_command(self, command: Any) -> Any:
+        (self.le_scan_type,) = command.scan_types
+        return super().on_hci_le_set_extended_scan_parameters_command(command)
+
+    def on_hci_le_read_transmit_power_command(self, command: Any) -> Any:
+        del command
+        least, most = (dbm % 256 for dbm in self.tx_power_dbm)
+        return hci.HCI_LE_Read_Transmit_Power_ReturnParameters(
+            hci.HCI_ErrorCode.SUCCESS, min_tx_power=least, max_tx_power=most
+        )
+
+    def on_hci_le_read_advertising_physical_channel_tx_power_command(self, command: Any) -> Any:
+        parameters = super().on_hci_le_read_advertising_physical_channel_tx_power_command(command)
+        parameters.tx_power_level = self.tx_power_dbm[1]
+        return parameters
 
     def on_hci_le_set_extended_advertising_parameters_command(self, command: Any) -> Any:
         handle = command.advertising_handle
@@ -114,9 +155,10 @@ class VirtualController(controller.Controller):
         return super().on_hci_le_set_extended_advertising_parameters_command(command)
 
     def hear(self, pdu: Any, rssi_dbm: int) -> None:
-        if not self.le_scan_enable:
-            return
         address = pdu.advertiser_address
+        if not self.le_scan_enable or (self.filter_duplicates and bytes(address) in self._seen):
+            return
+        self._seen.add(bytes(address))
         common = {"address_type": address.address_type, "address": address, "data": pdu.data, "rssi": rssi_dbm}
         if self.extended:
             report = EXTENDED_REPORT.Report(
@@ -135,20 +177,34 @@ class VirtualController(controller.Controller):
             self.send_hci_packet(REPORT([REPORT.Report(event_type=REPORT.EventType.ADV_NONCONN_IND, **common)]))
 
     def _must_refuse(self, command: hci.HCI_Command) -> bool:
-        # Core 5.3, vol 4 part E, 7.8.4, 7.8.5, 7.8.10, 7.8.52, 7.8.53; and a legacy controller knows nothing extended.
-        sets = self.advertising_sets.values()
-        match command:
-            case hci.HCI_LE_Set_Random_Address_Command():
-                return self.le_legacy_advertiser.enabled or self.le_scan_enable
-            case hci.HCI_LE_Set_Advertising_Parameters_Command():
-                return self.le_legacy_advertiser.enabled
-            case hci.HCI_LE_Set_Scan_Parameters_Command() | hci.HCI_LE_Set_Extended_Scan_Parameters_Command():
-                return self.le_scan_enable
-            case hci.HCI_LE_Set_Advertising_Set_Random_Address_Command():
-                return not sets or any(known.enabled for known in sets)
-            case hci.HCI_LE_Set_Extended_Advertising_Parameters_Command():
-                return any(known.enabled for known in sets)
-        return not self.extended and "EXTENDED" in command.name and command.name.startswith("HCI_LE_SET_")
+        return self._is_of_the_other_family(command.name) or self._comes_out_of_order(command)
+
+    def _is_of_the_other_family(self, name: str) -> bool:
+        # Core 5.3, vol 4 part E 3.1.1: until the next reset only the kind of commands that was used first is allowed.
+        family = next((family for family, names in FAMILIES.items() if name in names), None)
+        if family is None:
+            return False
+        self._family = self._family or ("extended" if self.extended and family == "extended" else "legacy")
+        return family != self._family
+
+    def _comes_out_of_order(self, command: hci.HCI_Command) -> bool:
+        # Core 5.3, vol 4 part E, 7.8.4, 7.8.5, 7.8.10, 7.8.11, 7.8.52, 7.8.53, 7.8.65.
+        speaks = self.le_legacy_advertiser.enabled
+        sets = [advertising_set.enabled for advertising_set in self.advertising_sets.values()]
+        scans_namelessly = (
+            self.le_scan_own_address_type == hci.Address.RANDOM_DEVICE_ADDRESS and self.random_address == NO_ADDRESS
+        )
+        disallowed = {
+            "HCI_LE_SET_RANDOM_ADDRESS_COMMAND": speaks or self.le_scan_enable,
+            "HCI_LE_SET_ADVERTISING_PARAMETERS_COMMAND": speaks,
+            "HCI_LE_SET_SCAN_PARAMETERS_COMMAND": self.le_scan_enable,
+            "HCI_LE_SET_EXTENDED_SCAN_PARAMETERS_COMMAND": self.le_scan_enable,
+            "HCI_LE_SET_SCAN_ENABLE_COMMAND": scans_namelessly,
+            "HCI_LE_SET_EXTENDED_SCAN_ENABLE_COMMAND": scans_namelessly,
+            "HCI_LE_SET_ADVERTISING_SET_RANDOM_ADDRESS_COMMAND": not sets or any(sets),
+            "HCI_LE_SET_EXTENDED_ADVERTISING_PARAMETERS_COMMAND": any(sets),
+        }
+        return disallowed.get(command.name, False)
 
 
 class LegacyVirtualController(VirtualController):

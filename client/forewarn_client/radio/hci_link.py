@@ -132,7 +132,8 @@ class HciLink:
             powers = await self._ask(hci.HCI_LE_Read_Transmit_Power_Command())
             # bumble reads these two without their sign.
             self.tx_power_range_dbm = _plausible(_signed(powers.min_tx_power), _signed(powers.max_tx_power))
-        elif self._host.supports_command(hci.HCI_LE_READ_ADVERTISING_PHYSICAL_CHANNEL_TX_POWER_COMMAND):
+        elif not self.dialect.extended:
+            # Never asked of the others: who once heard a legacy command refuses the extended ones (7.8.6, 3.1.1).
             power = await self._ask(hci.HCI_LE_Read_Advertising_Physical_Channel_Tx_Power_Command())
             self.tx_power_range_dbm = _plausible(power.tx_power_level, power.tx_power_level)
 
