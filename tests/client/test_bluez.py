@@ -1,6 +1,7 @@
 """The radio `bluez` against a fake bluetoothd on a real D-Bus: every fault, and what it says about it."""
 
 import asyncio
+import logging
 import subprocess
 import sys
 import time
@@ -320,6 +321,42 @@ async def test_no_bus_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     with pytest.raises(Missing, match="start dbus"):
         await radio.start()
     await radio.close()
+
+
+async def test_a_bus_that_ends_takes_the_advertisement_with_it_and_may_return(
+    fake: FakeBluez, radio: BluezRadio
+) -> None:
+    await radio.advertise(payload(1))
+    bus = radio._bluetoothd._bus
+    assert bus is not None
+    asyncio.get_running_loop().call_later(0.05, bus.disconnect)
+    assert "D-Bus does not answer" in await lost(radio, fake)
+    with pytest.raises(Missing, match="D-Bus does not answer"):
+        await radio.advertise(payload(2))
+    await until(lambda: now_speaking(fake) == [])
+    await radio.start()
+    await radio.advertise(payload(3))
+    assert now_speaking(fake) == [bytes([3]) * 20]
+
+
+async def test_no_log_holds_an_address_or_an_identifier(
+    fake: FakeBluez, radio: BluezRadio, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    other = BluezRadio("hci1", fake.clock, TIMING)
+    await other.start()
+    await other.advertise(payload(0x41))
+    assert await listen(radio, 2)
+    address = fake.on_air[0][1]
+    for trace in (address, address.replace(":", "_"), "AAAA", "41" * 8):
+        assert trace not in caplog.text
+    logging.getLogger("bleak").setLevel(logging.DEBUG)  # positive control: what bleak writes unless it is silenced
+    try:
+        await listen(radio, 1)
+    finally:
+        logging.getLogger("bleak").setLevel(logging.CRITICAL)
+        await other.close()
+    assert address.replace(":", "_") in caplog.text
 
 
 async def test_a_scan_that_is_left_early_leaves_no_scanner(fake: FakeBluez, radio: BluezRadio) -> None:

@@ -41,13 +41,17 @@ class CallFailed(Exception):
 
 
 class Bluetoothd:
-    """The service behind one adapter. `on_change` gets what happened: "off", "on", "gone", "ended", "sleep", "wake"."""
+    """The service behind one adapter.
+
+    `on_change` gets what happened, in a word: "off", "on", "gone", "ended", "cut off", "sleep" or "wake".
+    """
 
     def __init__(self, adapter: str, patience_s: float, on_change: Callable[[str], None]) -> None:
         self.path = f"/org/bluez/{adapter}"
         self._patience_s = patience_s
         self._on_change = on_change
         self._bus: MessageBus | None = None
+        self._watch: asyncio.Task[None] | None = None
         self._owners: dict[str, str] = {}
 
     @property
@@ -66,6 +70,7 @@ class Bluetoothd:
             bus = self._bus = MessageBus(bus_type=BusType.SYSTEM)
             async with asyncio.timeout(self._patience_s):
                 await bus.connect()
+                self._watch = asyncio.create_task(self._watch_end(bus), name="forewarn-client bluez bus")
                 for rule in _RULES:
                     await self._ask(_BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", "s", rule)
                 for name in (BLUEZ, _LOGIN):
@@ -83,11 +88,10 @@ class Bluetoothd:
         if self._bus is not None:
             bus, self._bus = self._bus, None
             bus.disconnect()
-            if bus.unique_name:
-                # Its socket is closed in a later turn of the loop. How the connection died is no matter any more.
-                with suppress(Exception):
-                    async with asyncio.timeout(self._patience_s):
-                        await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+            if self._watch is not None:
+                # The socket is closed in a later turn of the loop.
+                watch, self._watch = self._watch, None
+                await asyncio.wait({watch}, timeout=self._patience_s)
 
     async def interfaces(self) -> dict[str, dict[str, Any]]:
         """Return the adapter's interfaces, each with its properties; empty where there is no such adapter.
@@ -187,6 +191,12 @@ class Bluetoothd:
         except CallFailed:  # nobody has the name yet
             body = [""]
         self._owners[name] = body[0]
+
+    async def _watch_end(self, bus: MessageBus) -> None:
+        with suppress(Exception):  # how it ended is no matter
+            await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+        if self._bus is bus:
+            self._on_change("cut off")
 
     def _take(self, message: Message) -> None:
         """Turn a signal into a word; whoever sends signals in another's name is not listened to."""

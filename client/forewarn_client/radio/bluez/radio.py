@@ -225,6 +225,7 @@ class BluezRadio:
             "off": SWITCHED_OFF,
             "gone": no_adapter(self._adapter),
             "ended": NO_SERVICE,
+            "cut off": NO_BUS,
             "sleep": ASLEEP,
             "wake": RELEASED,
         }
