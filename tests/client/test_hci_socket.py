@@ -5,12 +5,14 @@ import errno
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from forewarn_client.config import ClientSettings
+from forewarn_client.radio import AdvertisingReport
 from forewarn_client.radio.choosing import choose_radio
 from forewarn_client.radio.hci import HciRadio
 from forewarn_client.radio.hci_link import open_named
@@ -81,6 +83,36 @@ async def test_a_command_to_an_adapter_that_has_just_gone_is_one_line() -> None:
     with pytest.raises(Missing, match="is gone"):
         await radio.advertise(PAYLOAD)
     await radio.close()
+
+
+async def listen(radio: HciRadio) -> list[AdvertisingReport]:
+    return [report async for report in radio.scan(60)]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_whatever_events_an_adapter_makes_up_the_radio_works_on_or_says_that_it_is_gone(seed: int) -> None:
+    random, adapter = Random(seed), Adapter()
+    radio = HciRadio(adapter.opened, SystemClock(), Timing())
+    await radio.start()
+    heard = asyncio.create_task(listen(radio))
+    while not adapter.controller.le_scan_enable:  # noqa: ASYNC110 - a controller tells nobody
+        await asyncio.sleep(0)
+    for _ in range(300):
+        content = random.randbytes(random.choice([0, 1, 4, 30, 60]))
+        if random.random() < 0.5:
+            content = bytes([random.choice([2, 13]), 1]) + content  # one report of what was heard
+        code = random.choice([0x3E, 0x3E, 0x0E, 0x0F, random.randrange(0x10), random.randrange(0x11, 256)])
+        with suppress(OSError):  # it was let go of
+            adapter.far.send(bytes([4, code, len(content)]) + content)
+        await asyncio.sleep(0)
+    with suppress(Missing):
+        await radio.advertise(PAYLOAD)
+        await radio.stop_advertising()
+    heard.cancel()
+    (ended,) = await asyncio.gather(heard, return_exceptions=True)
+    assert isinstance(ended, (asyncio.CancelledError, Missing))
+    await radio.close()
+    adapter.unplug()
 
 
 @pytest.mark.parametrize(
