@@ -108,6 +108,15 @@ class FakeBluez:
     async def sleep(self, *, going: bool) -> None:
         await self._signal("/org/freedesktop/login1", "org.freedesktop.login1.Manager", "PrepareForSleep", "b", going)
 
+    async def release(self, name: str) -> None:
+        """Take an adapter's advertisement off the air, and tell its owner."""
+        (spoken,) = self.adapter(name).spoken
+        self._end(self.adapter(name), spoken)
+        call = Message(
+            destination=spoken.sender, path=spoken.path, interface="org.bluez.LEAdvertisement1", member="Release"
+        )
+        await self.bus.call(call)
+
     async def replay(self, receiver: str, service_data: bytes, rssi_dbm: int | None) -> None:
         """Report a device that was heard some other time, as bluetoothd does from what it remembers."""
         await self._report(self.adapter(receiver), "0A:00:00:00:00:01", service_data, rssi_dbm, new=True)

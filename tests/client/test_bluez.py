@@ -359,6 +359,84 @@ async def test_no_log_holds_an_address_or_an_identifier(
     assert address.replace(":", "_") in caplog.text
 
 
+async def test_an_advertisement_that_bluetoothd_releases_is_followed_by_another(
+    fake: FakeBluez, radio: BluezRadio
+) -> None:
+    await radio.advertise(payload(1))
+    await fake.release("hci0")
+    assert "a new one follows" in await lost(radio, fake)
+    await radio.advertise(payload(2))
+    assert now_speaking(fake) == [bytes([2]) * 20]
+
+
+async def test_a_scan_that_cannot_go_on_after_a_rotation_says_so_and_the_rotation_stands(
+    fake: FakeBluez, radio: BluezRadio
+) -> None:
+    await radio.advertise(payload(1))
+    hearing = asyncio.create_task(listen(radio, 60))
+    await until(lambda: bool(fake.adapters[ADAPTER].discovering))
+    fake.wrong["StartDiscovery"] = [IN_PROGRESS] * 5
+    await radio.advertise(payload(2))
+    assert now_speaking(fake) == [bytes([2]) * 20]
+    with pytest.raises(Missing, match="another program holds the radio"):
+        await hearing
+
+
+async def test_after_bluetoothds_return_everything_is_heard_again(fake: FakeBluez, radio: BluezRadio) -> None:
+    other = BluezRadio("hci1", fake.clock, TIMING)
+    await other.start()
+    await other.advertise(payload(1))
+    assert await listen(radio, 2)
+    await fake.vanish()
+    await lost(other, fake)
+    await fake.appear()
+    await other.start()
+    await other.advertise(payload(2))
+    await radio.start()
+    assert {report.service_data[0] for report in await listen(radio, 4)} == {2}
+    await other.close()
+
+
+async def test_a_scanner_that_meets_nonsense_or_no_bus_is_one_line(
+    fake: FakeBluez, radio: BluezRadio, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The scanner has a connection of its own, which begins with the first scan."""
+    fake.wrong["GetManagedObjects"] = [NONSENSE]
+    with pytest.raises(Missing, match="makes no sense"):
+        await listen(radio, 2)
+    with monkeypatch.context() as environment:
+        environment.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path / 'none'}")
+        with pytest.raises(Missing, match="start dbus"):
+            await listen(radio, 2)
+    assert await listen(radio, 2) == []
+
+
+async def test_a_rotation_that_is_cancelled_and_fails_leaves_silence(fake: FakeBluez, radio: BluezRadio) -> None:
+    fake.wrong["RegisterAdvertisement"] = ["org.bluez.Error.NotPermitted"]
+    rotation = asyncio.create_task(radio.advertise(payload(1)))
+    await asyncio.sleep(0)
+    rotation.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await rotation
+    assert now_speaking(fake) == []
+    await radio.advertise(payload(2))
+    assert now_speaking(fake) == [bytes([2]) * 20]
+
+
+async def test_a_daemon_that_ends_at_power_on_leaves_no_noise(fake: FakeBluez, radio: BluezRadio) -> None:
+    fake.legacy = True
+    await radio.advertise(payload(1))
+    await fake.power("hci0", on=False)
+    await lost(radio, fake)
+    fake.wrong["RegisterAdvertisement"] = [SILENCE]
+    await fake.power("hci0", on=True)
+    await until(lambda: radio._hushing is not None)
+    await radio.close()
+    assert radio._hushing is not None
+    assert radio._hushing.done()
+    assert {spoken.sender for spoken in fake.adapters[ADAPTER].spoken} <= {"kernel"}
+
+
 async def test_a_scan_that_is_left_early_leaves_no_scanner(fake: FakeBluez, radio: BluezRadio) -> None:
     task = asyncio.create_task(listen(radio, 60))
     await until(lambda: "StartDiscovery" in fake.calls)

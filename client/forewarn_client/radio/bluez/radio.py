@@ -130,8 +130,7 @@ class BluezRadio:
     async def close(self) -> None:
         """Leave the bus: bluetoothd ends all that was ours."""
         if self._hushing is not None:
-            self._hushing.cancel()
-            await asyncio.wait({self._hushing})
+            await asyncio.wait({self._hushing})  # begun, it must end: the kernel would go on for nobody
         async with self._lock:
             with suppress(Missing):
                 await self._fall_silent()
