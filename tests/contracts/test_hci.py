@@ -386,6 +386,33 @@ async def test_a_scan_that_is_left_early_stops_the_receiver(world: Hci) -> None:
     assert [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("hci")] == []
 
 
+async def test_wherever_the_beginning_of_a_scan_is_cancelled_the_receiver_is_off(world: Hci) -> None:
+    radio = await started(world, "b")
+    for turns in range(12):
+        scan = asyncio.create_task(listen(radio, 60))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        scan.cancel()
+        await asyncio.gather(scan, return_exceptions=True)
+        assert scan.cancelled()
+        assert not world.controllers["b"].le_scan_enable
+    await radio.advertise(payload(1))
+    assert not world.controllers["b"].le_scan_enable
+
+
+async def test_a_scan_that_was_refused_is_not_begun_by_the_next_rotation(world: Hci) -> None:
+    radio = await started(world, "b")
+    controller = world.controllers["b"]
+    refused = {name for name in FAMILIES["legacy"] | FAMILIES["extended"] if "SCAN_PARAMETERS" in name}
+    controller.refuses |= refused
+    with pytest.raises(Missing):
+        await listen(radio, 1)
+    controller.refuses.clear()
+    await radio.start()
+    await radio.advertise(payload(1))
+    assert not controller.le_scan_enable
+
+
 async def test_no_log_line_of_any_level_holds_an_identifier_or_an_address(
     world: Hci, caplog: pytest.LogCaptureFixture
 ) -> None:

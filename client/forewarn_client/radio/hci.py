@@ -97,21 +97,23 @@ class HciRadio:
             Missing: the controller was lost before the window's end, or is not held.
         """
         heard: asyncio.Queue[AdvertisingReport | None] = asyncio.Queue(_MOST_WAITING)
-        async with self._lock:
-            link = self._held()
-            closes_s = self._clock.monotonic() + window_s
-            self._heard = heard
-            await self._say(link, link.dialect.hear())
-        closing = asyncio.create_task(self._close_window(heard, closes_s), name="hci scan window")
         try:
-            while (report := await heard.get()) is not None:
-                if report.monotonic_s < closes_s:
-                    yield report
-            link.check()
+            async with self._lock:
+                link = self._held()
+                closes_s = self._clock.monotonic() + window_s
+                self._heard = heard
+                await self._say(link, link.dialect.hear())
+            closing = asyncio.create_task(self._close_window(heard, closes_s), name="hci scan window")
+            try:
+                while (report := await heard.get()) is not None:
+                    if report.monotonic_s < closes_s:
+                        yield report
+                link.check()
+            finally:
+                closing.cancel()
+                await asyncio.wait([closing])
         finally:
-            closing.cancel()
-            await asyncio.wait([closing])
-            await self._stop_scan(link)
+            await self._stop_scan(heard)
 
     async def close(self) -> None:
         """Fall silent and let go of the controller."""
@@ -131,11 +133,13 @@ class HciRadio:
             await self.stay_on_air(closes_s)
         await heard.put(None)
 
-    async def _stop_scan(self, link: HciLink) -> None:
+    async def _stop_scan(self, heard: asyncio.Queue[AdvertisingReport | None]) -> None:
         async with self._lock:
+            if self._heard is not heard:
+                return  # it never began
             self._heard = None
-            if not link.lost.done():
-                await self._say(link, link.dialect.stop_hearing())
+            if self._link is not None and not self._link.lost.done():
+                await self._say(self._link, self._link.dialect.stop_hearing())
 
     async def _say(self, link: HciLink, commands: Sequence[Command]) -> None:
         """Send commands; when one fails, nobody knows what is on the air, and only a reset ends it for sure."""
