@@ -311,6 +311,10 @@ async def test_a_controller_that_has_broken_down_is_not_relied_upon(world: Hci) 
     host.on_packet(hardware_error)
     with pytest.raises(Missing, match="is gone"):
         await waiting
+    await radio.stop_advertising()
+    said = len(world.air.log)
+    await pass_time(world, 3)
+    assert len(world.air.log) == said
     await radio.start()
     await radio.advertise(payload(2))
     await pass_time(world, 1)

@@ -86,6 +86,7 @@ class HciRadio:
         async with self._lock:
             link = self._link
             if link is None or link.lost.done():
+                await self._let_go()  # by a reset: what is not to be relied upon may yet be speaking
                 return
             await self._say(link, link.dialect.silence())
             self._on_air = False
