@@ -1,4 +1,4 @@
-"""The command `forewarn-sim`: virtual phones and a real server."""
+"""The command `forewarn-sim`: virtual phones and a real server, and what both cost."""
 
 from pathlib import Path
 from typing import Annotated
@@ -37,4 +37,20 @@ def demo(
     from forewarn_simulations.demo.running import run_demo  # noqa: PLC0415 - as said above
 
     if not run_demo(phones, seed, out, as_json=as_json):
+        raise typer.Exit(command_line.EXIT_NO)
+
+
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="What to measure: daemon.", metavar="NAME")],
+    quick: Annotated[bool, typer.Option("--quick", help="Least sizes: shows that it works, not how fast.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")] = False,
+) -> None:
+    """Measure what a part of Forewarn costs on this machine; daemon takes about two minutes.
+
+    Exit 0 if every bar is kept, else 1. JSON: name, machine, figures, bars (name, value, bar, ok).
+    """
+    from forewarn_simulations.bench.running import run_bench  # noqa: PLC0415 - as above
+
+    if not run_bench(name, quick=quick, as_json=as_json):
         raise typer.Exit(command_line.EXIT_NO)

@@ -1,0 +1,1 @@
+"""The project's own benchmarks, a module each: figures measured in one run, some of them held to bars."""
