@@ -10,6 +10,7 @@ import typer
 from forewarn_client import offline, report_command
 from forewarn_client.config import ClientSettings
 from forewarn_client.diary.database import Damaged
+from forewarn_client.doctor.examination import examine
 from forewarn_client.erasing import erase as erase_data
 from forewarn_client.export_command import keys
 from forewarn_client.moving.cli import move
@@ -77,6 +78,15 @@ def check(context: typer.Context, as_json: Json = False) -> None:
     answer = {name: shown[name] for name in ("check", "alerts", "withdrawn", "last_match")}
     typer.echo(json.dumps(answer) if as_json else found.check_text)
     raise typer.Exit(found.check)
+
+
+@app.command()
+def doctor(context: typer.Context, as_json: Json = False) -> None:
+    """Check radio, rights, clock, disk and server; exit with 1: something is wrong, 3: a needed thing is missing."""
+    settings = settings_of(context)
+    found = examine(settings, SystemClock())
+    typer.echo(json.dumps(found.as_json()) if as_json else found.as_text(settings.language))
+    raise typer.Exit(found.exit_code)
 
 
 @app.command()

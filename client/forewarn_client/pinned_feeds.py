@@ -60,11 +60,15 @@ async def refresh(device: Device, connection: Connection, kind: FeedKind[F]) -> 
         NotVerified: no key that is trusted here signed it, or it is older than one accepted before.
         BadFeed: it is too large or malformed.
     """
-    path = kind.path(device.settings.region)
-    keys = await device.database.read(feed_keys.accepted, device.settings.public_key)
-    body, signer = await _verified(connection, kind, path, keys)
-    signed = _Signed(path, kind.parse(body), body, signer)
+    signed = await _fetch(device, connection, kind)
     age = await device.database.write(_accept, device, signed)
+    return Fetched(signed.feed, age is FeedAge.EXPIRED)
+
+
+async def peek(device: Device, connection: Connection, kind: FeedKind[F]) -> Fetched[F]:
+    """Fetch a feed and verify it as `refresh` does, with the same errors, and remember nothing."""
+    signed = await _fetch(device, connection, kind)
+    age = await device.database.read(_age, device, signed)
     return Fetched(signed.feed, age is FeedAge.EXPIRED)
 
 
@@ -72,6 +76,13 @@ async def remembered(device: Device, kind: FeedKind[F]) -> F | None:
     """Return the newest feed that was accepted, from the diary; None before the first."""
     body = await device.database.read(_body, kind.path(device.settings.region))
     return None if body is None else kind.parse(body)
+
+
+async def _fetch(device: Device, connection: Connection, kind: FeedKind[F]) -> _Signed[F]:
+    path = kind.path(device.settings.region)
+    keys = await device.database.read(feed_keys.accepted, device.settings.public_key)
+    body, signer = await _verified(connection, kind, path, keys)
+    return _Signed(path, kind.parse(body), body, signer)
 
 
 async def _verified(
@@ -92,18 +103,23 @@ async def _verified(
 
 
 def _accept(connection: sqlite3.Connection, device: Device, signed: _Signed[F]) -> FeedAge:
-    pinned, feed = device.settings.public_key, signed.feed
-    row = connection.execute("SELECT sequence, root FROM feeds WHERE path = ?", (signed.path,)).fetchone()
-    # Whoever pins another key begins anew: a thief of the old one may have left a sequence that nobody can reach.
-    last_sequence = row[0] if row and feed_keys.is_pinned(row[1], pinned) else 0
-    age = check_sequence(feed.head, last_sequence, device.clock.utc())
+    age = _age(connection, device, signed)
+    feed = signed.feed
     connection.execute(
         "INSERT OR REPLACE INTO feeds (path, sequence, issued, root, body) VALUES (?, ?, ?, ?, ?)",
         (signed.path, feed.sequence, feed.issued, signed.signer.root, signed.body),
     )
     if isinstance(feed, DeviceConfiguration):
-        feed_keys.learn(connection, signed.signer, feed, pinned)
+        feed_keys.learn(connection, signed.signer, feed, device.settings.public_key)
     return age
+
+
+def _age(connection: sqlite3.Connection, device: Device, signed: _Signed[F]) -> FeedAge:
+    pinned = device.settings.public_key
+    row = connection.execute("SELECT sequence, root FROM feeds WHERE path = ?", (signed.path,)).fetchone()
+    # Whoever pins another key begins anew: a thief of the old one may have left a sequence that nobody can reach.
+    last_sequence = row[0] if row and feed_keys.is_pinned(row[1], pinned) else 0
+    return check_sequence(signed.feed.head, last_sequence, device.clock.utc())
 
 
 def _body(connection: sqlite3.Connection, path: str) -> bytes | None:

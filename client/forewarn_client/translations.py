@@ -330,6 +330,18 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "vi": "máy chủ từ chối ({code}): báo cho cơ quan y tế",
         "en": "the server refuses ({code}): tell your health authority",
     },
+    # The doctor's last line.
+    "doctor.well": {"vi": "Mọi thứ đều ổn, không cần làm gì.", "en": "All is well, nothing to do."},
+    "doctor.warnings": {
+        "vi": "Thiết bị hoạt động được; có {warnings} điều nên xem lại (các dòng warning ở trên).",
+        "en": "It works; what to look at (lines marked warning above): {warnings}.",
+    },
+    "doctor.failures": {
+        "vi": "Có {failures} lỗi cần sửa trước (các dòng failure ở trên) và {warnings} điều nên xem lại "
+        "(các dòng warning).",
+        "en": "To be mended first (lines marked failure above): {failures}; to look at (lines marked warning): "
+        "{warnings}.",
+    },
 }
 
 # Not the machine's locale: the person's language is a setting.

@@ -81,7 +81,7 @@ class BluezRadio:
                 raise Missing(SWITCHED_OFF)
             self._passive = MONITOR_MANAGER in interfaces
             self._fault, self._started = None, True
-            return _capabilities(manager)
+            return capabilities_of(manager)
 
     async def advertise(self, payload: Payload) -> None:
         """Fall silent, pause, speak under the new address that bluetoothd draws; a running scan waits meanwhile."""
@@ -270,7 +270,8 @@ async def _to_its_end(step: Coroutine[Any, Any, None]) -> None:
         raise
 
 
-def _capabilities(manager: dict[str, Any]) -> Capabilities:
+def capabilities_of(manager: dict[str, Any]) -> Capabilities:
+    """Return what an adapter can do, by the properties of its advertising manager."""
     channels, powers = manager.get("SupportedSecondaryChannels"), manager.get("SupportedCapabilities")
     least, most = _DEFAULT_POWER_DBM
     if isinstance(powers, dict):
