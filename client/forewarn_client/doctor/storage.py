@@ -30,7 +30,7 @@ class Storage:
     def of(cls, folder: Path) -> Self:
         """Look at a folder, or at the nearest one above it where it is to be made."""
         standing = next((path for path in (folder, *folder.absolute().parents) if path.is_dir()), Path("/"))
-        kept = [folder / name for name in (DEVICE_KEY_FILE, DATABASE_FILE)] if os.access(folder, os.X_OK) else []
+        kept = (folder / name for name in (DEVICE_KEY_FILE, DATABASE_FILE))
         return cls(
             folder=folder,
             exists=folder.is_dir(),

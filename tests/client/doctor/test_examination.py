@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from forewarn_client.doctor.checks import Check, Findings, Level
 from forewarn_client.doctor.examination import look_over
 from forewarn_client.doctor.machine import Machine
 from forewarn_client.pinned_feeds import CONFIGURATION, refresh
-from forewarn_client.presence import only_daemon
+from forewarn_client.presence import LOCK_FILE, only_daemon
 from forewarn_protocol.identifiers import identifiers
 from forewarn_protocol.intervals import interval_at
 from forewarn_shell import command_line
@@ -74,6 +75,22 @@ async def test_a_look_beside_a_daemon_leaves_every_byte_as_it_was(
         async with connect(server.url, clock) as connection:  # what a fetch would have left
             await refresh(device, connection, CONFIGURATION)
         assert await device.database.read(lambda connection: list(connection.iterdump())) != before
+
+
+async def test_a_look_without_a_daemon_leaves_every_file_as_it_was(
+    settings: ClientSettings, server: HonestServer, clock: VirtualClock
+) -> None:
+    def files() -> dict[str, bytes]:
+        return {path.name: path.read_bytes() for path in settings.data.iterdir()}
+
+    async with phone(server, settings.data, clock):
+        pass
+    before = files()
+    assert (await look_over(settings, clock, MACHINE)).exit_code == 0
+    assert files() == before
+    async with phone(server, settings.data, clock) as device, connect(server.url, clock) as connection:
+        await refresh(device, connection, CONFIGURATION)
+    assert files() != before
 
 
 async def test_a_server_at_fault_is_named(settings: ClientSettings, server: HonestServer, clock: VirtualClock) -> None:
@@ -183,6 +200,26 @@ async def test_an_adapter_that_is_missing_or_off_and_a_bluetoothd_that_is_gone_a
     assert "bluetoothd does not run" in await said(on_bluez)
 
 
+async def test_a_radio_whose_extra_is_missing_is_exit_3_and_says_which(
+    on_bluez: ClientSettings, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("forewarn_client.radio.bluez")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "bleak", None)
+    monkeypatch.setitem(sys.modules, "dbus_fast", None)
+    found = await look_over(on_bluez, clock, MACHINE)
+    assert found.exit_code == 3
+    assert "forewarn[client,bluez]" in by_name(found)["radio"].sentence
+
+
+async def test_a_lock_that_cannot_be_read_is_one_line(settings: ClientSettings, clock: VirtualClock) -> None:
+    settings.data.mkdir(mode=0o700)
+    (settings.data / LOCK_FILE).symlink_to(LOCK_FILE)
+    found = await look_over(settings, clock, MACHINE)
+    assert "cannot be read" in by_name(found)["daemon"].sentence
+    assert found.exit_code == 3
+
+
 @pytest.mark.parametrize(
     ("transport", "machine", "trouble"),
     [
@@ -222,7 +259,12 @@ async def test_the_command_prints_lines_or_json_and_no_secret(
     assert found["exit"] == 0
     assert all(set(check) == {"name", "level", "sentence"} for check in found["checks"])
     secrets = [(data / DEVICE_KEY_FILE).read_bytes(), tek.key, *identifiers(tek.key, tek.rolling_start, 144)]
-    for secret in secrets:
-        assert secret.hex() not in shown
-        assert base64.b64encode(secret).decode() not in shown
+    assert not leaks(shown, secrets)
     assert server.public_key not in shown
+    for secret in secrets:  # what the search would have found
+        assert leaks(f"{shown}{secret.hex()}", secrets)
+        assert leaks(f"{shown}{base64.b64encode(secret).decode()}", secrets)
+
+
+def leaks(shown: str, secrets: list[bytes]) -> bool:
+    return any(secret.hex() in shown or base64.b64encode(secret).decode() in shown for secret in secrets)
