@@ -141,7 +141,7 @@ def wrong_unit(data: Path) -> None:
     (data / SETTINGS_FILE).write_text('tx_power_dbm = "-20 dBm"\n')
 
 
-def other_radio(data: Path) -> None:
+def radio_without_bus(data: Path) -> None:
     (data / SETTINGS_FILE).write_text('radio = "bluez"\n')
 
 
@@ -158,12 +158,20 @@ def short_key(data: Path) -> None:
         (short_key, ["status"], 2, "is no device key any more"),
         (wrong_unit, ["run"], 2, "wanted: transmit power written into the metadata, whole dBm, -50..20"),
         (wrong_unit, ["erase", "--yes"], 2, "tx_power_dbm"),
-        (other_radio, ["run"], 3, 'no radio "bluez" yet: set radio = "loopback"'),
+        (radio_without_bus, ["run"], 3, "the system's D-Bus does not answer: start dbus"),
     ],
 )
 def test_harm_to_a_device_is_one_line_and_changes_nothing(
-    data: Path, capsys: Captured, *, harm: object, arguments: Sequence[str], code: int, says: str
+    data: Path,
+    capsys: Captured,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    harm: object,
+    arguments: Sequence[str],
+    code: int,
+    says: str,
 ) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={data / 'nowhere'}")
     assert callable(harm)
     harm(data)
     before = {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()}
