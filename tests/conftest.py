@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from forewarn_server.setting_up import initialise
+
 _BUS_CONFIGURATION = """<busconfig><type>custom</type><listen>unix:path={path}</listen><auth>EXTERNAL</auth>
 <policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/></policy></busconfig>
 """
@@ -42,6 +44,14 @@ def _answers_leave_at_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("FOREWARN_SERVER_ANSWER_GRID_MS", "0")
         yield
+
+
+@pytest.fixture(scope="session")
+def fresh_server_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a data folder as `forewarn-server init` leaves it, to be copied: making keys takes its time."""
+    folder = tmp_path_factory.mktemp("fresh") / "server"
+    initialise(folder, "vn")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -16,23 +16,8 @@ from forewarn_protocol.errors import ForewarnError
 from forewarn_protocol.exports.export_pb2 import TemporaryExposureKeyExport
 from forewarn_protocol.exports.index import Index, parse_index_text
 from forewarn_protocol.exports.reading import ExportFile
-from forewarn_protocol.publishing import PublishAnswer, parse_publish, validate
-from forewarn_protocol.verification import (
-    BatchIssueAnswer,
-    BatchIssueRequest,
-    CertificateAnswer,
-    CertificateClaims,
-    CertificateRequest,
-    ErrorAnswer,
-    ExpireAnswer,
-    ExpireRequest,
-    IssueAnswer,
-    IssueRequest,
-    StatusAnswer,
-    StatusRequest,
-    VerifyAnswer,
-    VerifyRequest,
-)
+from forewarn_protocol.publishing import parse_publish, validate
+from tests.fuzz.message import MESSAGES
 from tests.protocol.handmade_exports import MAGIC, Handmade, key, private_key, signature_info
 from tests.protocol.test_advice import ADVICE
 from tests.protocol.test_configuration import CONFIGURATION
@@ -75,11 +60,6 @@ def read_publish(data: bytes) -> None:
     validate(parse_publish(data), NOW_S)
 
 
-MESSAGES = (
-    *(BatchIssueAnswer, BatchIssueRequest, CertificateAnswer, CertificateClaims, CertificateRequest, ErrorAnswer),
-    *(ExpireAnswer, ExpireRequest, IssueAnswer, IssueRequest, StatusAnswer, StatusRequest, VerifyAnswer),
-    *(VerifyRequest, PublishAnswer),
-)
 PARSERS: dict[str, tuple[Callable[[bytes], object], bytes]] = {
     "export.zip": (read_zip, ZIP),
     "export.bin": (read_bare, BINARY),

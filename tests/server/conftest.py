@@ -6,7 +6,6 @@ import pytest
 import pytest_asyncio
 
 from forewarn_server.config import ServerSettings
-from forewarn_server.setting_up import initialise
 from tests.server.hand_clock import HandClock
 from tests.server.running_server import RunningServer, running
 
@@ -16,17 +15,10 @@ def clock() -> HandClock:
     return HandClock()
 
 
-@pytest.fixture(scope="session")
-def fresh_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("fresh") / "data"
-    initialise(folder, "vn")
-    return folder
-
-
 @pytest.fixture
-def data(tmp_path: Path, fresh_data: Path) -> Path:
+def data(tmp_path: Path, fresh_server_data: Path) -> Path:
     """A data folder as `forewarn-server init` leaves it."""
-    return shutil.copytree(fresh_data, tmp_path / "data")
+    return shutil.copytree(fresh_server_data, tmp_path / "data")
 
 
 @pytest.fixture

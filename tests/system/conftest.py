@@ -5,18 +5,10 @@ from pathlib import Path
 import pytest
 
 from forewarn_server.config import ServerSettings
-from forewarn_server.setting_up import initialise
 from tests.server.hand_clock import HandClock
 from tests.server.running_server import RunningServer, running
 from tests.system.lossy_line import LossyLine, lossy_line
 from tests.system.phones import Phones
-
-
-@pytest.fixture(scope="session")
-def fresh_server_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("fresh") / "server"
-    initialise(folder, "vn")
-    return folder
 
 
 @pytest.fixture

@@ -161,19 +161,26 @@ async def test_the_file_is_its_owners_alone_and_shows_nothing_of_the_diary(
     assert found(file.parent, plain) == all_of(plain)
 
 
+async def said_by_two_that_take_in(file: Path, clock: VirtualClock, times: int) -> list[set[bytes]]:
+    """Return what each of two devices says that took in the file and a copy of it."""
+    folder = file.parent
+    shutil.copy(file, folder / "copy")
+    said = []
+    for name, path in (("new", file), ("newer", folder / "copy")):
+        await into(folder / name, clock, path)
+        async with Device.open(settings_of(folder / name), clock) as device:
+            said.append(await speaks_now(device, times))
+    return said
+
+
 async def test_no_identifier_is_spoken_by_two_devices_not_even_by_two_that_took_in_one_file(
-    old: ClientSettings, clock: VirtualClock, tmp_path: Path, file: Path
+    old: ClientSettings, clock: VirtualClock, file: Path
 ) -> None:
     async with Device.open(old, clock) as device:
         await speaks_now(device, 5)
         here = await spoken(device)
     await out(old, clock, file)
-    shutil.copy(file, tmp_path / "copy")
-    said = []
-    for name, path in (("new", file), ("newer", tmp_path / "copy")):
-        await into(tmp_path / name, clock, path)
-        async with Device.open(settings_of(tmp_path / name), clock) as device:
-            said.append(await speaks_now(device, 12))
+    said = await said_by_two_that_take_in(file, clock, 12)
     assert len(here) == 11 + 5
     assert [len(each) for each in said] == [12, 12]
     assert here.isdisjoint(said[0] | said[1])
@@ -181,17 +188,12 @@ async def test_no_identifier_is_spoken_by_two_devices_not_even_by_two_that_took_
 
 
 async def test_without_new_keys_the_same_search_finds_what_both_speak(
-    old: ClientSettings, clock: VirtualClock, tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+    old: ClientSettings, clock: VirtualClock, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Positive control for the test above."""
     monkeypatch.setattr(Keyring, "retire_within", lambda *_: None)
     await out(old, clock, file)
-    shutil.copy(file, tmp_path / "copy")
-    said = []
-    for name, path in (("new", file), ("newer", tmp_path / "copy")):
-        await into(tmp_path / name, clock, path)
-        async with Device.open(settings_of(tmp_path / name), clock) as device:
-            said.append(await speaks_now(device, 3))
+    said = await said_by_two_that_take_in(file, clock, 3)
     assert said[0] & said[1]
 
 
