@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from forewarn_client import offline, report_command
+from forewarn_client import offline, pause_command, report_command
 from forewarn_client.config import ClientSettings
 from forewarn_client.diary.database import Damaged
 from forewarn_client.doctor.examination import examine
@@ -103,6 +103,8 @@ def erase(context: typer.Context, yes: Annotated[bool, typer.Option("--yes", hel
 
 
 app.command("report")(report_command.report)
+app.command("pause")(pause_command.pause)
+app.command("resume")(pause_command.resume)
 app.add_typer(keys, name="keys")
 app.add_typer(move, name="move")
 app.command("match")(offline.match)

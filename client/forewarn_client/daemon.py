@@ -18,9 +18,11 @@ from forewarn_client.forgetting import forget
 from forewarn_client.judging import judge
 from forewarn_client.listening import ScanPlan, listen
 from forewarn_client.mending import finish, is_lost, mend
+from forewarn_client.pausing import Switch
 from forewarn_client.presence import only_daemon
 from forewarn_client.radio import Radio
 from forewarn_client.speaking import speak
+from forewarn_client.starting_over import ErasureAsked, is_asked, start_over
 from forewarn_client.timing import Timing
 from forewarn_protocol.errors import ForewarnError
 from forewarn_protocol.intervals import interval_at
@@ -28,7 +30,8 @@ from forewarn_shell.clock import Clock
 from forewarn_shell.files import clear_left_overs
 
 _VERIFY_EACH_S: Final = 24 * 3600.0
-_RADIO_JOBS: Final = frozenset({"speak", "listen"})
+_RADIO: Final = "radio"
+_RADIO_JOBS: Final = frozenset({_RADIO, "speak", "listen"})
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +47,11 @@ class Daemon:
         self._clock = clock
         self._radio = radio
         self._timing = timing
+        self._switch = Switch()
+
+    def look_again(self) -> None:
+        """Look now whether the person has paused, gone on, or wants all erased; a signal's handler may call this."""
+        self._switch.look_again()
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> Never:
         """Open the device, start the radio, call `ready`, work until cancelled.
@@ -58,13 +66,17 @@ class Daemon:
             to_tell = [ready]
             is_damaged = is_lost(data)
             for attempt in count():
-                if is_damaged:
+                if is_asked(data):
+                    await start_over(self._settings, self._clock)
+                elif is_damaged:
                     await self._mend(attempt)
                 is_damaged = False
                 try:
                     await self._open_and_work(to_tell)
                 except* Damaged:
                     is_damaged = True
+                except* ErasureAsked:
+                    _log.info("the person erases the diary")
         raise AssertionError("a job of the daemon returned")
 
     async def _open_and_work(self, to_tell: list[Callable[[], None]]) -> None:
@@ -93,15 +105,21 @@ class Daemon:
 
     async def _work(self, device: Device) -> None:
         timing, radio, plan = self._timing, self._radio, ScanPlan()
-        jobs: dict[str, Job] = {
+        on_the_air: dict[str, Job] = {
             "speak": lambda: speak(device, radio, timing, plan),
             "listen": lambda: listen(device, radio, timing, plan),
+        }
+        jobs: dict[str, Job] = {
+            _RADIO: lambda: self._switch.run(device, radio, lambda: self._do(device, on_the_air)),
             "fetch-and-match": lambda: _fetch_and_match(device, timing),
             "forget": lambda: _forget(device, timing),
             "verify": lambda: _verify(device),
             "chaff": lambda: chaff(device, timing),
             "daily": lambda: daily(device, timing),
         }
+        await self._do(device, jobs)
+
+    async def _do(self, device: Device, jobs: dict[str, Job]) -> None:
         async with asyncio.TaskGroup() as group:
             for name, job in jobs.items():
                 group.create_task(self._keep_going(device, name, job), name=f"forewarn-client {name}")
@@ -113,7 +131,8 @@ class Daemon:
         least_s, most_s = timing.radio_back_off_s if name in _RADIO_JOBS else timing.back_off_s
         wait_s, faulty = least_s, False
         # Devices that are switched on together don't all begin in the same instant.
-        await clock.sleep_until(clock.monotonic() + timing.draw((0.0, 1.0)))
+        if name != _RADIO:  # whose own jobs do
+            await clock.sleep_until(clock.monotonic() + timing.draw((0.0, 1.0)))
         while True:
             try:
                 async with aclosing(job()) as steps:

@@ -2,17 +2,22 @@
 
 import os
 import secrets
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
 from forewarn_client.device import DATABASE_FILE, DEVICE_KEY_FILE, MOVED_FILE, RESERVE_FILE
 from forewarn_client.mending import MENDED_FILE, UNFINISHED_FILE
+from forewarn_client.page.keys import PAGE_KEY_FILE
 from forewarn_client.presence import LOCK_FILE, only_daemon
 from forewarn_protocol.errors import Missing
 from forewarn_shell.files import sync_folder
 
 INCOMING_FOLDER: Final = "incoming"
 """In the data folder, while a diary moves in: a whole device of its own until it is put in place."""
+
+ERASURE_MARK: Final = "erase"
+"""The wish of a person's command that the daemon erase all this; gone once that is done."""
 
 _FILES: Final = (
     DEVICE_KEY_FILE,
@@ -22,8 +27,10 @@ _FILES: Final = (
     UNFINISHED_FILE,
     MENDED_FILE,
     RESERVE_FILE,
+    PAGE_KEY_FILE,
     LOCK_FILE,
     MOVED_FILE,
+    ERASURE_MARK,
 )
 
 
@@ -52,7 +59,17 @@ def destroy_moved(data: Path) -> None:
     Raises:
         Missing: a file can't be overwritten or deleted; calling again goes on.
     """
-    _destroy_all(data, but=MOVED_FILE)
+    _destroy_all(data, but=frozenset({MOVED_FILE}))
+
+
+def destroy_under_lock(data: Path) -> None:
+    """Destroy the diary, and keep the lock that the caller holds, and the mark that says what is going on.
+
+    Raises:
+        Missing: a file can't be overwritten or deleted; calling again goes on.
+    """
+    discard_unfinished(data)
+    _destroy_all(data, but=frozenset({LOCK_FILE, ERASURE_MARK}))
 
 
 def discard_unfinished(data: Path) -> None:
@@ -92,8 +109,8 @@ def destroy(path: Path) -> None:
         raise _refused(path, error) from error
 
 
-def _destroy_all(folder: Path, but: str = "") -> None:
-    for path in (*folder.glob(f".{DEVICE_KEY_FILE}.*"), *(folder / name for name in _FILES if name != but)):
+def _destroy_all(folder: Path, but: Collection[str] = ()) -> None:
+    for path in (*folder.glob(f".{DEVICE_KEY_FILE}.*"), *(folder / name for name in _FILES if name not in but)):
         destroy(path)
     sync_folder(folder)
 

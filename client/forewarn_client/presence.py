@@ -2,8 +2,9 @@
 
 import fcntl
 import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -11,6 +12,9 @@ from forewarn_protocol.errors import BadInput, Missing
 from forewarn_shell.files import make_folder
 
 LOCK_FILE: Final = "daemon.lock"
+"""Holds the process id of the daemon that has it locked."""
+NUDGE: Final = signal.SIGURG
+"""A process that does not expect it passes over it: an id that was given to somebody else meanwhile harms nobody."""
 
 
 @contextmanager
@@ -33,9 +37,21 @@ def only_daemon(data: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise BadInput(f"another daemon works on {data}: stop it, or give another --data") from error
-        yield
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, b"%d" % os.getpid(), 0)
+        try:
+            yield
+        finally:
+            os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
+
+
+def nudge(data: Path) -> None:
+    """Let the daemon that works on a data folder, if there is one, look what its person wants of it."""
+    with suppress(OSError, ValueError):  # no daemon, or one of another user: it looks at its next start
+        if is_running(data):
+            os.kill(int((data / LOCK_FILE).read_bytes()), NUDGE)
 
 
 def is_running(data: Path) -> bool:

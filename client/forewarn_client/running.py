@@ -10,6 +10,7 @@ from typing import Final
 from forewarn_client.config import ClientSettings
 from forewarn_client.daemon import Daemon
 from forewarn_client.device import Device, demand_diary
+from forewarn_client.presence import NUDGE
 from forewarn_client.radio.choosing import choose_radio
 from forewarn_client.status import Status, look
 from forewarn_client.timing import Timing
@@ -26,7 +27,7 @@ def run_daemon(settings: ClientSettings, clock: Clock, *, say: Callable[[str], N
     daemon = Daemon(settings, clock, choose_radio(settings, clock, timing), timing)
     ready = f"forewarn-client is running: radio {settings.radio}, diary {settings.data}"
     with suppress(asyncio.CancelledError):
-        asyncio.run(until_sigterm(daemon.run(lambda: say(ready))))
+        asyncio.run(_work(daemon, lambda: say(ready)))
 
 
 def read_status(settings: ClientSettings, clock: Clock) -> Status:
@@ -45,6 +46,11 @@ async def until_sigterm(work: Awaitable[None]) -> None:
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     await work
+
+
+async def _work(daemon: Daemon, ready: Callable[[], None]) -> None:
+    asyncio.get_running_loop().add_signal_handler(NUDGE, daemon.look_again)
+    await until_sigterm(daemon.run(ready))
 
 
 async def _look(settings: ClientSettings, clock: Clock) -> Status:

@@ -16,6 +16,7 @@ from forewarn_client.diary.vault import Vault
 from forewarn_client.erasures import Erasure
 from forewarn_client.forgetting import first_kept_day, overdue_since_s
 from forewarn_client.matches import MATCHES
+from forewarn_client.pausing import UNTIL_RESUMED, pause_of
 from forewarn_client.presence import is_running
 from forewarn_client.trust import CLOCK
 from forewarn_client.withdrawals import WITHDRAWALS, withdrawn_alerts
@@ -38,7 +39,8 @@ class Status:
     `faults` are sentences by job, `encounters` counts of identifiers heard by UTC day; `damaged_entries` of the diary
     are passed over wherever it is read; `alerts` are the alerts that stand, `withdrawn` those that were taken back, as
     JSON, and `alert_lines` and `withdrawn_lines` the same in the person's language. `strange_sightings` says of which
-    anomaly of published keys' sightings there were few or many.
+    anomaly of published keys' sightings there were few or many. `paused_until_s` is infinite where only the person ends
+    the pause; `silent`: the daemon has heeded it.
     """
 
     now_s: float
@@ -60,6 +62,8 @@ class Status:
     mended_s: float | None = None
     disk_is_full: bool = False
     strange_sightings: dict[str, str] = field(default_factory=dict)
+    paused_until_s: float | None = None
+    silent: bool = False
 
     @property
     def clock_doubt(self) -> str | None:
@@ -71,7 +75,8 @@ class Status:
         """The exit code of `check`."""
         if self.alerts:
             return ALERT_IS_ACTIVE
-        if self.clock_doubt or self.disk_is_full:
+        # Whoever is near in a pause is in no diary.
+        if self.clock_doubt or self.disk_is_full or self.paused_until_s is not None:
             return CANNOT_KNOW
         # A match from the future is as good as none: the clock was set back since.
         age_s = None if self.last_match_s is None else self.now_s - self.last_match_s
@@ -90,6 +95,8 @@ class Status:
             return f"can't know: the disk is {_DISK_IS_FULL}"
         if self.clock_doubt:
             return f"can't know: this device's clock: {self.clock_doubt}"
+        if self.paused_until_s is not None:
+            return f"can't know: {self._pause_sentence(self.paused_until_s)}"
         what = "nothing was matched yet" if self.last_match_s is None else "the last match is over 24 h old"
         hint = "is the server reachable? ('status' says more)" if self.running else "start the daemon with 'run'"
         return f"can't know: {what}; {hint}"
@@ -98,6 +105,9 @@ class Status:
         """Return the status for a program; times are ISO 8601 in UTC."""
         return {
             "running": self.running,
+            "paused": self.paused_until_s is not None,
+            "paused_until": None if self.paused_until_s == UNTIL_RESUMED else _iso(self.paused_until_s),
+            "silent": self.silent,
             "faults": self.faults,
             "last_scan": _iso(self.last_scan_s),
             "last_download": _iso(self.last_download_s),
@@ -119,6 +129,7 @@ class Status:
         """Return the status for a person."""
         lines = [
             ("daemon", "running" if self.running else "not running: start it with 'run'"),
+            *([("pause", self._pause_sentence(self.paused_until_s))] if self.paused_until_s is not None else []),
             *((f"  {job}", sentence) for job, sentence in sorted(self.faults.items()) if job != CLOCK),
             ("last scan", self._ago(self.last_scan_s)),
             ("last download", self._ago(self.last_download_s)),
@@ -136,6 +147,12 @@ class Status:
         width = max(len(name) for name, _ in lines)
         shown = [f"{name.ljust(width)}  {value}" for name, value in lines]
         return "\n".join([*shown, *self.alert_lines, *self.withdrawn_lines])
+
+    def _pause_sentence(self, until_s: float) -> str:
+        until = "" if until_s == UNTIL_RESUMED else f" until {iso_utc(until_s)}"
+        # Without a daemon nothing is on the air either.
+        what = "nothing is spoken or recorded" if self.silent or not self.running else "about to fall silent"
+        return f"paused{until}, {what}: 'resume' ends it"
 
     def _ago(self, then_s: float | None) -> str:
         if then_s is None:
@@ -195,6 +212,8 @@ async def look(device: Device) -> Status:
         damaged_entries=await device.database.read(_damaged_entries, device.vault),
         mended_s=_seconds(values, board.MENDED_S),
         disk_is_full=shutil.disk_usage(device.settings.data).free < DISK_IS_FULL_BELOW_BYTES,
+        paused_until_s=pause_of(values.get(board.PAUSED_UNTIL), now_s),
+        silent=values.get(board.SILENT) is True,
         strange_sightings=strange if isinstance(strange := values.get(board.STRANGE_SIGHTINGS), dict) else {},
     )
 

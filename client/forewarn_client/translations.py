@@ -236,6 +236,18 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "vi": "lần gửi trước đã chốt các ngày: chạy lại không có --onset và --drop-day, hoặc xin mã mới để đổi ngày",
         "en": "an earlier try has fixed the days: leave out --onset and --drop-day, or get a new code to change them",
     },
+    # A pause.
+    "pause.for": {
+        "vi": "Tạm dừng {span}: thiết bị không phát và không ghi gì. Cảnh báo về những ngày trước vẫn đến với bạn.",
+        "en": "Paused for {span}: nothing is spoken or recorded. Warnings about earlier days still reach you.",
+    },
+    "pause.until_resumed": {
+        "vi": "Tạm dừng cho đến khi bạn chạy 'resume': thiết bị không phát và không ghi gì. "
+        "Cảnh báo về những ngày trước vẫn đến với bạn.",
+        "en": "Paused until you run 'resume': nothing is spoken or recorded. "
+        "Warnings about earlier days still reach you.",
+    },
+    "pause.over": {"vi": "Không còn tạm dừng.", "en": "The pause is over."},
     # Moving to a new device.
     "move.ask": {
         "vi": "Chuyển nhật ký trong {data} sang tệp {file}? Thiết bị này sẽ hủy khóa, xóa nhật ký và ngừng hoạt động: "

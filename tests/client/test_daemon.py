@@ -92,7 +92,10 @@ async def test_every_job_has_a_name_and_none_outlives_the_daemon(settings: Clien
         jobs = asyncio.all_tasks() - before - {task}
         assert {job.get_name() for job in jobs} == {
             f"forewarn-client {name}"
-            for name in ("speak", "listen", "fetch-and-match", "forget", "verify", "chaff", "daily")
+            for name in (
+                *("radio", "on the air", "waits", "speak", "listen"),
+                *("fetch-and-match", "forget", "verify", "chaff", "daily"),
+            )
         }
     assert asyncio.all_tasks() == before
 

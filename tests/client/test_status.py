@@ -56,6 +56,9 @@ async def test_what_the_jobs_noted_is_shown(device: Device, clock: VirtualClock)
         found = await look(device)
     assert found.as_json() == {
         "running": True,
+        "paused": False,
+        "paused_until": None,
+        "silent": False,
         "faults": {"listen": "the adapter is gone: plug it in"},
         "last_scan": "2025-06-16T11:57:30Z",
         "last_download": "2025-06-16T09:00:00Z",
