@@ -29,6 +29,8 @@ SILENT: Final = "silent"
 """True while a pause is in force: written by the daemon once nothing is on the air any more."""
 FAULT_PREFIX: Final = "job:"
 """Before a job's name: the sentence of its fault, absent while all is well."""
+FAULT_SINCE_PREFIX: Final = "fault_since_s:"
+"""Before a job's name: since when it has had a fault, whatever the sentence was meanwhile."""
 
 SCAN_MAY_LAG_S: Final = 900.0
 """A scan that heard nobody is noted only so often: an empty room costs no writes."""
@@ -51,6 +53,10 @@ class StatusBoard:
         await self._database.write(note, name, value)
         self._written_s[name] = now_s
 
+    async def note_fault(self, job: str, sentence: str | None) -> None:
+        """Keep what is wrong with a job, and since when something is; None: nothing is any more."""
+        await self._database.write(note_fault, job, sentence, self._clock.utc())
+
     async def clear_faults(self) -> None:
         """Forget the faults of an earlier run."""
         await self._database.write(_clear_faults)
@@ -68,6 +74,16 @@ def note(connection: sqlite3.Connection, name: str, value: JsonValue) -> None:
         connection.execute("INSERT OR REPLACE INTO status (name, value) VALUES (?, ?)", (name, json.dumps(value)))
 
 
+def note_fault(connection: sqlite3.Connection, job: str, sentence: str | None, now_s: float) -> None:
+    """Keep a job's fault inside a transaction that is already open; None removes it."""
+    note(connection, FAULT_PREFIX + job, sentence)
+    since = FAULT_SINCE_PREFIX + job
+    if sentence is None:
+        note(connection, since, None)
+    elif since not in read_all(connection):
+        note(connection, since, now_s)
+
+
 def read_all(connection: sqlite3.Connection) -> dict[str, JsonValue]:
     """Return all values inside a transaction that is already open."""
     values = {}
@@ -78,4 +94,5 @@ def read_all(connection: sqlite3.Connection) -> dict[str, JsonValue]:
 
 
 def _clear_faults(connection: sqlite3.Connection) -> None:
-    connection.execute("DELETE FROM status WHERE substr(name, 1, ?) = ?", (len(FAULT_PREFIX), FAULT_PREFIX))
+    for prefix in (FAULT_PREFIX, FAULT_SINCE_PREFIX):
+        connection.execute("DELETE FROM status WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from forewarn_client import offline, pause_command, report_command
+from forewarn_client.condition import condition_of
 from forewarn_client.config import ClientSettings
 from forewarn_client.diary.database import Damaged
 from forewarn_client.doctor.examination import examine
@@ -63,8 +64,13 @@ def run(context: typer.Context) -> None:
 @app.command()
 def status(context: typer.Context, as_json: Json = False) -> None:
     """Show whether the daemon works, what it last did, and the encounters of each day."""
-    found = read_status(settings_of(context), SystemClock())
-    typer.echo(json.dumps(found.as_json()) if as_json else found.as_text())
+    settings = settings_of(context)
+    found = read_status(settings, SystemClock())
+    condition = condition_of(found)
+    if as_json:
+        typer.echo(json.dumps(condition.as_json() | found.as_json()))
+    else:
+        typer.echo(f"{condition.sentence(settings.language)}\n{found.as_text()}")
 
 
 @app.command()

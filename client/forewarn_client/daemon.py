@@ -7,7 +7,6 @@ from contextlib import aclosing, suppress
 from itertools import count
 from typing import Final, Never
 
-from forewarn_client.board import FAULT_PREFIX
 from forewarn_client.chaff import chaff
 from forewarn_client.config import ClientSettings
 from forewarn_client.daily import daily
@@ -138,7 +137,7 @@ class Daemon:
                 async with aclosing(job()) as steps:
                     async for _ in steps:
                         if faulty:
-                            await device.status.note(FAULT_PREFIX + name, None)
+                            await device.status.note_fault(name, None)
                             wait_s, faulty = least_s, False
             except Damaged:
                 raise  # no waiting mends it: the daemon begins the diary anew
@@ -153,7 +152,7 @@ class Daemon:
         _log.warning("%s: %s; trying again within %.0f s", name, sentence, wait_s)
         # The diary itself may be what is failing: then the log alone knows.
         with suppress(ForewarnError):
-            await device.status.note(FAULT_PREFIX + name, sentence)
+            await device.status.note_fault(name, sentence)
 
 
 async def _fetch_and_match(device: Device, timing: Timing) -> AsyncGenerator[None, None]:

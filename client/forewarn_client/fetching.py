@@ -19,7 +19,7 @@ from typing import BinaryIO, Final
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 from forewarn_client import anomalies, matches
-from forewarn_client.board import CLOCK_OFFSET, FAULT_PREFIX, LAST_DOWNLOAD, LAST_MATCH, note
+from forewarn_client.board import CLOCK_OFFSET, LAST_DOWNLOAD, LAST_MATCH, note, note_fault
 from forewarn_client.connection import Connection, Gone, connect
 from forewarn_client.device import Device
 from forewarn_client.forgetting import first_kept_day
@@ -34,7 +34,7 @@ from forewarn_protocol.matching import Anomaly, SightingIndex, match
 
 KEYS_PER_STEP: Final = 100
 """Between two steps the daemon's other jobs have their turn: about 5 ms on a desktop, ten times that on a badge."""
-SERVER_FAULT: Final = f"{FAULT_PREFIX}server"
+SERVER_FAULT: Final = "server"
 """The name in the status of what was wrong with what the server offers; absent while all is well."""
 
 _log = logging.getLogger(__name__)
@@ -201,4 +201,4 @@ def _note(connection: sqlite3.Connection, outcome: FetchOutcome, now_s: float) -
     if outcome.complete:
         note(connection, LAST_MATCH, now_s)
     # One fault is as good as a thousand: the status is one screen.
-    note(connection, SERVER_FAULT, "; ".join(outcome.warnings[:3]) or None)
+    note_fault(connection, SERVER_FAULT, "; ".join(outcome.warnings[:3]) or None, now_s)

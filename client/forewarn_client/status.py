@@ -36,11 +36,11 @@ CLOCK_IS_WRONG_AFTER_S: Final = 120
 class Status:
     """One look at a device; times are Unix seconds, None means never.
 
-    `faults` are sentences by job, `encounters` counts of identifiers heard by UTC day; `damaged_entries` of the diary
-    are passed over wherever it is read; `alerts` are the alerts that stand, `withdrawn` those that were taken back, as
-    JSON, and `alert_lines` and `withdrawn_lines` the same in the person's language. `strange_sightings` says of which
-    anomaly of published keys' sightings there were few or many. `paused_until_s` is infinite where only the person ends
-    the pause; `silent`: the daemon has heeded it.
+    `faults` are sentences by job, `faults_since_s` since when each job has had one; `encounters` counts of identifiers
+    heard by UTC day; `damaged_entries` of the diary are passed over wherever it is read; `alerts` are the alerts that
+    stand, `withdrawn` those that were taken back, as JSON, and `alert_lines` and `withdrawn_lines` the same in the
+    person's language. `strange_sightings` says of which anomaly of published keys' sightings there were few or many.
+    `paused_until_s` is infinite where only the person ends the pause; `silent`: the daemon has heeded it.
     """
 
     now_s: float
@@ -57,6 +57,7 @@ class Status:
     withdrawn: list[dict[str, Any]] = field(default_factory=list)
     withdrawn_lines: list[str] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
+    faults_since_s: dict[str, float] = field(default_factory=dict)
     encounters: dict[date, int] = field(default_factory=dict)
     damaged_entries: int = 0
     mended_s: float | None = None
@@ -69,6 +70,10 @@ class Status:
     def clock_doubt(self) -> str | None:
         """Why the daemon does not believe the clock, and so neither speaks nor records."""
         return self.faults.get(CLOCK)
+
+    def fault_lasts_s(self, job: str) -> float:
+        """Return how long a job has had a fault; 0 where that is not known."""
+        return abs(self.now_s - self.faults_since_s.get(job, self.now_s))
 
     @property
     def check(self) -> int:
@@ -203,10 +208,11 @@ async def look(device: Device) -> Status:
         alert_lines=await alerts_in_words(device),
         withdrawn=[withdrawal.as_json() for withdrawal in withdrawn],
         withdrawn_lines=[withdrawal.sentence(device.settings.language) for withdrawal in withdrawn],
-        faults={
-            name.removeprefix(board.FAULT_PREFIX): str(sentence)
-            for name, sentence in values.items()
-            if name.startswith(board.FAULT_PREFIX)
+        faults={job: str(sentence) for job, sentence in _after(board.FAULT_PREFIX, values).items()},
+        faults_since_s={
+            job: float(since_s)
+            for job, since_s in _after(board.FAULT_SINCE_PREFIX, values).items()
+            if isinstance(since_s, int | float)
         },
         encounters=await device.diary.encounters_per_day(await device.database.read(first_kept_day, device)),
         damaged_entries=await device.database.read(_damaged_entries, device.vault),
@@ -222,6 +228,10 @@ def _damaged_entries(connection: sqlite3.Connection, vault: Vault) -> int:
     return sum(
         kind.count_damaged(connection, vault) for kind in (SCAN_WINDOWS, MATCHES, ANOMALIES, ALERTS, WITHDRAWALS)
     )
+
+
+def _after(prefix: str, values: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
 
 
 def _seconds(values: dict[str, JsonValue], name: str) -> float | None:

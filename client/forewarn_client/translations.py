@@ -342,6 +342,76 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "vi": "máy chủ từ chối ({code}): báo cho cơ quan y tế",
         "en": "the server refuses ({code}): tell your health authority",
     },
+    # The condition: the state, a colon, and why. A fault's own sentence stays as its library or the system gave it.
+    "condition.running": {"vi": "Đang hoạt động", "en": "Running"},
+    "condition.stale": {"vi": "Chưa chắc chắn", "en": "Not up to date"},
+    "condition.alert": {"vi": "Cảnh báo", "en": "Alert"},
+    "condition.call": {"vi": "Cần giúp đỡ", "en": "Needs help"},
+    "condition.well": {"vi": "mọi thứ đều ổn, không cần làm gì", "en": "all is well, nothing to do"},
+    "condition.exposed": {
+        "vi": "bạn có thể đã bị phơi nhiễm, hãy đọc hướng dẫn và gọi cho người được ghi trong đó",
+        "en": "you may have been exposed, read the instructions and call whom they name",
+    },
+    "condition.not_running": {
+        "vi": "chương trình không chạy: hãy khởi động lại, hoặc nhờ người phụ trách thiết bị",
+        "en": "the tracer is not running: start it, or ask whoever keeps this device",
+    },
+    "condition.disk": {
+        "vi": "bộ nhớ đã đầy, không phát, ghi hay đối chiếu được gì mới: hãy giải phóng chỗ trống",
+        "en": "the disk is full, nothing new is spoken, recorded or matched: free some space",
+    },
+    "condition.damaged": {
+        "vi": "một phần nhật ký bị hỏng, không đọc được nữa: hãy kiểm tra hoặc thay thẻ nhớ",
+        "en": "a part of the diary can no longer be read: check the disk, or replace the card",
+    },
+    "condition.mended": {
+        "vi": "nhật ký vừa bị hỏng và đã được lập lại với những gì còn đọc được: hãy kiểm tra hoặc thay thẻ nhớ",
+        "en": "the diary was damaged and begun anew with what could be read: check the disk, or replace the card",
+    },
+    "condition.paused": {
+        "vi": "đang tạm dừng theo ý bạn, không phát và không ghi: chạy 'resume' để tiếp tục",
+        "en": "paused as you wished, nothing is spoken or recorded: 'resume' ends it",
+    },
+    "condition.paused_for": {
+        "vi": "đang tạm dừng theo ý bạn thêm {lasts} nữa, không phát và không ghi",
+        "en": "paused as you wished for {lasts} more, nothing is spoken or recorded",
+    },
+    "condition.radio": {
+        "vi": "Bluetooth không hoạt động đã {lasts} ({fault})",
+        "en": "Bluetooth has not worked for {lasts} ({fault})",
+    },
+    "condition.clock": {
+        "vi": "đồng hồ chưa đáng tin đã {lasts}, tạm ngừng phát và ghi: hãy kết nối mạng hoặc chỉnh lại giờ",
+        "en": "the clock has been in doubt for {lasts}, nothing is spoken or recorded: connect to the network, or set "
+        "the clock",
+    },
+    "condition.forgetting_waits": {
+        "vi": "việc xóa những ngày cũ chờ đến khi đồng hồ chắc chắn đúng",
+        "en": "forgetting old days waits until the clock is sure",
+    },
+    "condition.forgetting": {
+        "vi": "những ngày cũ lẽ ra phải xóa từ {lasts} trước vẫn còn: hãy đóng chương trình khác đang đọc nhật ký",
+        "en": "days that should have been forgotten {lasts} ago are still there: close other programs that read the "
+        "diary",
+    },
+    "condition.never_matched": {
+        "vi": "chưa đối chiếu được lần nào với máy chủ",
+        "en": "nothing was matched with the server yet",
+    },
+    "condition.match_is_old": {
+        "vi": "lần đối chiếu cuối cách đây {lasts}",
+        "en": "the last match was {lasts} ago",
+    },
+    "condition.match_is_ahead": {
+        "vi": "lần đối chiếu cuối ở tương lai {lasts}: đồng hồ đã bị chỉnh lùi",
+        "en": "the last match lies {lasts} in the future: the clock was set back since",
+    },
+    "condition.server": {"vi": "máy chủ: {fault}", "en": "the server: {fault}"},
+    "condition.deaf": {
+        "vi": "đã {lasts} không quét Bluetooth",
+        "en": "there was no Bluetooth scan for {lasts}",
+    },
+    "condition.job": {"vi": "một phần việc gặp lỗi ({fault})", "en": "one of its jobs fails ({fault})"},
     # The doctor's last line.
     "doctor.well": {"vi": "Mọi thứ đều ổn, không cần làm gì.", "en": "All is well, nothing to do."},
     "doctor.warnings": {

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from forewarn_client.board import CLOCK_SURE_PREFIX, FAULT_PREFIX, SCAN_MAY_LAG_S, StatusBoard, read_all
+from forewarn_client.board import CLOCK_SURE_PREFIX, SCAN_MAY_LAG_S, StatusBoard, read_all
 from forewarn_client.config import ClientSettings
 from forewarn_client.connection import ServerTime
 from forewarn_client.diary.database import Database
@@ -201,7 +201,7 @@ class Trust:
         verdict = await self.look()
         sentence = verdict.sentence(self._settings.language)
         if sentence != self._said:
-            await self._board.note(FAULT_PREFIX + CLOCK, sentence)
+            await self._board.note_fault(CLOCK, sentence)
             self._said = sentence
         if verdict.sure:
             name = f"{CLOCK_SURE_PREFIX}{self._anchor.keeper if self._anchor else _SERVER}"

@@ -102,7 +102,11 @@ def test_a_daemon_puts_its_first_identifier_on_the_disk_within_seconds(tmp_path:
 
 def test_status_and_check_of_a_device_that_matched_nothing_yet(data: Path, capsys: Captured) -> None:
     assert call("--data", data, "status") == 0
-    assert "not running: start it with 'run'" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "not running: start it with 'run'" in shown
+    assert shown.splitlines()[0].startswith("Cần giúp đỡ: chương trình không chạy")
+    assert call("--data", data, "status", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["condition"] == "call"
     assert call("--data", data, "check") == 3
     assert "can't know" in capsys.readouterr().out
     assert call("--data", data, "check", "--json") == 3

@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from forewarn_client import fetching
-from forewarn_client.board import CLOCK_OFFSET, LAST_DOWNLOAD, LAST_MATCH
+from forewarn_client.board import CLOCK_OFFSET, FAULT_PREFIX, LAST_DOWNLOAD, LAST_MATCH
 from forewarn_client.device import Device
 from forewarn_client.fetching import SERVER_FAULT, fetch
 from forewarn_client.forgetting import forget
@@ -149,10 +149,10 @@ async def test_an_expired_index_is_used_warned_of_and_does_not_count_as_up_to_da
     assert await stored_matches(device) == {CASE.key}
     status = await device.status.read()
     assert LAST_MATCH not in status
-    assert "expired" in str(status[SERVER_FAULT])
+    assert "expired" in str(status[FAULT_PREFIX + SERVER_FAULT])
     server.put_feeds()
     assert (await fetch(device)).complete
-    assert SERVER_FAULT not in await device.status.read()
+    assert FAULT_PREFIX + SERVER_FAULT not in await device.status.read()
 
 
 async def test_a_file_that_is_not_what_the_index_says_is_left_out_and_fetched_when_it_is(
