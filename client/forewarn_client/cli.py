@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from forewarn_client import offline, pause_command, report_command
+from forewarn_client.calibrating.cli import calibrate
 from forewarn_client.condition import condition_of
 from forewarn_client.config import ClientSettings
 from forewarn_client.diary.database import Damaged
@@ -108,6 +109,7 @@ def erase(context: typer.Context, yes: Annotated[bool, typer.Option("--yes", hel
     typer.echo("Erased." if erase_data(data) else f"There is no diary in {data}.")
 
 
+app.command("calibrate")(calibrate)
 app.command("report")(report_command.report)
 app.command("pause")(pause_command.pause)
 app.command("resume")(pause_command.resume)

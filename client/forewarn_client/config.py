@@ -11,12 +11,15 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 
+from forewarn_client.calibration import CALIBRATED, MAX_CORRECTION_DB, read_calibration
 from forewarn_protocol.errors import BadSettings, ForewarnError
 from forewarn_protocol.exports.signing import public_key_from_base64
 from forewarn_protocol.feeds import Region
@@ -24,11 +27,16 @@ from forewarn_protocol.feeds import Region
 ENVIRONMENT_PREFIX: Final = "FOREWARN_CLIENT_"
 SETTINGS_FILE: Final = "settings.toml"
 """In the data folder; an environment variable goes before it, an option of the command line before both."""
+_RADIO: Final = ("radio", "adapter", "hci_transport")
 
 
 def default_data_folder() -> Path:
     """Return where this person's diary lies unless a setting says otherwise."""
     return platformdirs.user_data_path("forewarn")
+
+
+def _radio_name(radio: str, adapter: str, hci_transport: str) -> str:
+    return {"bluez": f"bluez {adapter}", "hci": f"hci {hci_transport}"}.get(radio, radio)
 
 
 def _fits_dns(host: str) -> bool:
@@ -45,6 +53,20 @@ class _SettingsFile(TomlConfigSettingsSource):
         if "data" in values:
             raise ValueError("it lies in the data folder and cannot name another one: remove data, and give --data")
         return values
+
+
+class _CalibrationFile(InitSettingsSource):
+    """What was measured of the radio that these settings name; of another one it says nothing."""
+
+    def __init__(self, settings_cls: type[BaseSettings], data: Path) -> None:
+        self._calibration = read_calibration(data)
+        super().__init__(settings_cls, {} if self._calibration is None else self._calibration.settings)
+
+    def __call__(self) -> dict[str, Any]:
+        named = {name: str(self.current_state.get(name, ClientSettings.model_fields[name].default)) for name in _RADIO}
+        if self._calibration is None or self._calibration.radio != _radio_name(**named):
+            return {}
+        return super().__call__()
 
 
 class ClientSettings(BaseSettings):
@@ -77,7 +99,11 @@ class ClientSettings(BaseSettings):
         0, ge=0, le=3, description="how well that power is calibrated: 0 none, 1 low, 2 medium, 3 high"
     )
     receiver_correction_db: float = Field(
-        0.0, ge=-40, le=40, allow_inf_nan=False, description="correction added to each RSSI, dB, -40..40"
+        0.0,
+        ge=-MAX_CORRECTION_DB,
+        le=MAX_CORRECTION_DB,
+        allow_inf_nan=False,
+        description="correction added to each RSSI, dB, -40..40",
     )
     maximum_sightings_per_window: int = Field(
         4000, ge=100, le=20_000, description="sightings kept of a scan window, the strongest first, 100..20000"
@@ -137,10 +163,16 @@ class ClientSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources: arguments, environment, the data folder's settings.toml."""
+        """Order the sources: arguments, environment, the data folder's settings.toml, what a calibration measured."""
         del dotenv_settings, file_secret_settings
-        data = init_settings().get("data") or env_settings().get("data") or default_data_folder()
-        return init_settings, env_settings, _SettingsFile(settings_cls, Path(data) / SETTINGS_FILE)
+        data = Path(init_settings().get("data") or env_settings().get("data") or default_data_folder())
+        file = _SettingsFile(settings_cls, data / SETTINGS_FILE)
+        return init_settings, env_settings, file, _CalibrationFile(settings_cls, data)
+
+    @property
+    def radio_name(self) -> str:
+        """The radio, and which one of its kind, as a calibration names it."""
+        return _radio_name(self.radio, self.adapter, self.hci_transport)
 
     @classmethod
     def load(cls, **given: Any) -> Self:
@@ -159,6 +191,12 @@ class ClientSettings(BaseSettings):
         except (ValueError, OSError) as error:
             # tomllib's sentence names line and column, an OSError the file.
             raise BadSettings(f"{SETTINGS_FILE} cannot be read: {error}") from None
+
+
+def set_by_hand(data: Path) -> list[str]:
+    """Return which of the settings that a calibration measures are given in settings.toml or the environment."""
+    given = TomlConfigSettingsSource(ClientSettings, data / SETTINGS_FILE)() | EnvSettingsSource(ClientSettings)()
+    return [name for name in CALIBRATED if name in given]
 
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:

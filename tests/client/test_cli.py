@@ -232,7 +232,9 @@ def test_the_commands_that_need_no_device_work_beside_a_wrong_settings_file(tmp_
     assert json.loads(capsys.readouterr().out)["identifiers"]
 
 
-@pytest.mark.parametrize("command", ["run", "status", "check", "erase", "report", "match", "derive", "risk"])
+@pytest.mark.parametrize(
+    "command", ["run", "status", "check", "erase", "report", "calibrate", "match", "derive", "risk"]
+)
 def test_every_command_has_help(capsys: Captured, command: str) -> None:
     assert call(command, "--help") == 0
     assert f"forewarn-client {command}" in capsys.readouterr().out

@@ -12,6 +12,8 @@ from typing import Protocol
 
 import pytest
 
+from forewarn_client.calibrating.bench import Bench, measure, serve
+from forewarn_client.calibrating.estimating import Known
 from forewarn_client.radio import AdvertisingReport, Capabilities, Radio
 from forewarn_client.radio.loopback import Air, LoopbackRadio
 from forewarn_client.timing import Timing
@@ -250,3 +252,21 @@ async def test_a_report_shows_neither_address_nor_identifier(world: World) -> No
     assert "AAAA" not in repr(report)
     assert repr(report.address) not in repr(report)
     await asyncio.gather(speaker.close(), hearer.close())
+
+
+async def test_two_radios_measure_each_other_at_a_bench(world: World) -> None:
+    """The calibration speaks frames of its own by the same calls as the daemon."""
+    known = Known(tx_power_dbm=-20, correction_db=3)
+    ends = [Bench(world.radio(name), world.clock) for name in ("a", "b")]
+
+    async def turned(number: int) -> None:
+        assert number <= 2
+
+    listening = asyncio.Event()
+    reference = asyncio.create_task(serve(ends[0], known, ready=listening.set, told=lambda *_: None))
+    await listening.wait()
+    heard_of, turns = await measure(ends[1], 2, turned, lambda _: None)
+    reference.cancel()
+    await asyncio.gather(reference, return_exceptions=True)
+    assert heard_of == known
+    assert {round(heard.median_dbm) for turn in turns for heard in (turn.here, turn.there)} == {-60}

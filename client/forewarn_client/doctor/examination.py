@@ -9,6 +9,7 @@ from typing import Final
 
 from forewarn_client.config import ClientSettings
 from forewarn_client.device import DATABASE_FILE, MOVED_FILE, Device
+from forewarn_client.doctor.calibration import judge_calibration
 from forewarn_client.doctor.checks import Check, Findings
 from forewarn_client.doctor.energy import judge_on_time
 from forewarn_client.doctor.faults import FIXED_INTERVAL_S, Stack
@@ -40,6 +41,7 @@ async def look_over(settings: ClientSettings, clock: Clock, machine: Machine) ->
             _daemon(settings.data),
             *radio,
             judge_on_time(timing, FIXED_INTERVAL_S if fixed else timing.advertise_interval_s),
+            judge_calibration(settings),
             *judge_storage(Storage.of(settings.data)),
             *await _with_device(settings, clock),
             _MATCHING,

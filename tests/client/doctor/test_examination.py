@@ -45,7 +45,7 @@ def troubles(found: Findings) -> dict[str, Level]:
     return {check.name: check.level for check in found.checks if check.level is not Level.OK}
 
 
-LOOPBACK_ALONE = {"radio": Level.WARNING, "daemon": Level.WARNING}
+LOOPBACK_ALONE = {"radio": Level.WARNING, "daemon": Level.WARNING, "calibration": Level.WARNING}
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ async def test_a_look_beside_a_daemon_leaves_every_byte_as_it_was(
         with only_daemon(settings.data):
             before = await device.database.read(lambda connection: list(connection.iterdump()))
             found = await look_over(settings, clock, MACHINE)
-            assert troubles(found) == {"radio": Level.WARNING}
+            assert troubles(found) == {"radio": Level.WARNING, "calibration": Level.WARNING}
             assert await device.database.read(lambda connection: list(connection.iterdump())) == before
         async with connect(server.url, clock) as connection:  # what a fetch would have left
             await refresh(device, connection, CONFIGURATION)
@@ -163,7 +163,7 @@ async def test_bluez_is_asked_what_it_is_and_for_nothing_else(
     fake: FakeBluez, on_bluez: ClientSettings, clock: VirtualClock
 ) -> None:
     found = await look_over(on_bluez, clock, MACHINE)
-    assert troubles(found) == {"daemon": Level.WARNING}
+    assert troubles(found) == {"daemon": Level.WARNING, "calibration": Level.WARNING}
     assert by_name(found)["advertising"].sentence.startswith("extended")
     assert fake.calls == ["GetManagedObjects"]
 
@@ -173,7 +173,7 @@ async def test_an_old_raspberry_pi_is_told_all_that_is_wrong(
 ) -> None:
     fake.legacy, fake.experimental = True, False
     found = await look_over(on_bluez, clock, OLD_PI)
-    warnings = dict.fromkeys(("daemon", "experimental", "bluetoothd", "rights"), Level.WARNING)
+    warnings = dict.fromkeys(("daemon", "calibration", "experimental", "bluetoothd", "rights"), Level.WARNING)
     assert troubles(found) == warnings | {"kernel": Level.FAILURE}
     assert found.exit_code == 1
     debian = await look_over(on_bluez, clock, replace(OLD_PI, kernel_release="6.1.0-44-amd64"))
@@ -233,7 +233,7 @@ async def test_a_controller_of_ones_own_is_looked_at_from_outside(
     settings: ClientSettings, clock: VirtualClock, transport: str, machine: Machine, trouble: dict[str, Level]
 ) -> None:
     found = await look_over(settings.model_copy(update={"radio": "hci", "hci_transport": transport}), clock, machine)
-    assert troubles(found) == {"daemon": Level.WARNING} | trouble
+    assert troubles(found) == {"daemon": Level.WARNING, "calibration": Level.WARNING} | trouble
 
 
 async def test_the_command_prints_lines_or_json_and_no_secret(
@@ -254,7 +254,7 @@ async def test_the_command_prints_lines_or_json_and_no_secret(
             shown += capsys.readouterr().out
     text, _, as_json = shown.rstrip("\n").rpartition("\n")
     assert text.splitlines()[0].startswith("warning  daemon")
-    assert text.splitlines()[-1].startswith("Thiết bị hoạt động được; có 2")
+    assert text.splitlines()[-1].startswith("Thiết bị hoạt động được; có 3")
     found = json.loads(as_json)
     assert found["exit"] == 0
     assert all(set(check) == {"name", "level", "sentence"} for check in found["checks"])
