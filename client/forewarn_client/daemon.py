@@ -23,7 +23,7 @@ from forewarn_client.radio import Radio
 from forewarn_client.speaking import speak
 from forewarn_client.starting_over import ErasureAsked, is_asked, start_over
 from forewarn_client.timing import Timing
-from forewarn_protocol.errors import ForewarnError
+from forewarn_protocol.errors import ForewarnError, Missing
 from forewarn_protocol.intervals import interval_at
 from forewarn_shell.clock import Clock
 from forewarn_shell.files import clear_left_overs
@@ -53,10 +53,10 @@ class Daemon:
         self._switch.look_again()
 
     async def run(self, ready: Callable[[], None] = lambda: None) -> Never:
-        """Open the device, start the radio, call `ready`, work until cancelled.
+        """Open the device, start the radio, call `ready`, work until cancelled; a radio that is missing may come later.
 
         Raises:
-            ForewarnError: device or radio can't be opened, or another daemon has the device.
+            ForewarnError: the device can't be opened, or another daemon has it.
             ExceptionGroup: a programming error ended a job; the others were stopped.
         """
         data = self._settings.data
@@ -83,8 +83,9 @@ class Daemon:
             # A start that was killed may have left a second name of the device key.
             await asyncio.to_thread(clear_left_overs, self._settings.data)
             await device.status.clear_faults()
-            await self._radio.start()
             try:
+                with suppress(Missing):  # it may come: who speaks and listens asks again, and says what is missing
+                    await self._radio.start()
                 while to_tell:  # once, however often the diary is begun anew
                     to_tell.pop()()
                 await self._work(device)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Final
 
 from forewarn_client.board import LAST_SCAN, SCAN_MAY_LAG_S
 from forewarn_client.device import Device
@@ -13,6 +14,9 @@ from forewarn_client.timing import Timing
 from forewarn_client.trust import LOOK_AGAIN_S
 from forewarn_protocol.advertisement import SERVICE_DATA_BYTES
 from forewarn_shell.clock import Clock
+
+IS_SUSPEND_S: Final = 1.0
+"""Below, it is the difference of two clocks that were read one after the other."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +35,7 @@ async def listen(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) -
     """
     clock = device.clock
     last_opened_s: float | None = None
+    suspended_s = clock.suspended_s()
     await radio.start()
     opens_s = clock.monotonic() + timing.draw(timing.first_step_s)
     while True:
@@ -40,6 +45,8 @@ async def listen(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) -
             await clock.sleep_until(clock.monotonic() + LOOK_AGAIN_S)
         opened_s = clock.monotonic()
         plan.closes_s = opened_s + timing.scan_window_s  # later than planned after a suspend
+        if clock.suspended_s() - suspended_s >= IS_SUSPEND_S:
+            last_opened_s, suspended_s = None, clock.suspended_s()  # who was near in the hours slept is unknown
         since_s = None if last_opened_s is None else opened_s - last_opened_s
         window = await hear(radio, clock, timing.scan_window_s, since_s, device.settings.maximum_sightings_per_window)
         if window.bursts:

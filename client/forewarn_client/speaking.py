@@ -3,9 +3,10 @@
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import suppress
+from typing import Final
 
 from forewarn_client.device import Device
-from forewarn_client.listening import ScanPlan
+from forewarn_client.listening import IS_SUSPEND_S, ScanPlan
 from forewarn_client.radio import Radio
 from forewarn_client.timing import Timing
 from forewarn_client.trust import LOOK_AGAIN_S
@@ -16,6 +17,9 @@ from forewarn_protocol.intervals import INTERVAL_S, Interval, interval_at
 from forewarn_protocol.keys import TemporaryExposureKey
 from forewarn_protocol.metadata import Confidence, Metadata
 from forewarn_shell.clock import Clock
+
+_NOTICE_SUSPEND_WITHIN_S: Final = 30.0
+"""Nothing wakes a process when its machine does: it has to look."""
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +41,7 @@ async def speak(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) ->
                 _log.info("silent: the clock is not believed")
                 await clock.sleep_until(clock.monotonic() + LOOK_AGAIN_S)
                 continue
-            now_s = verdict.now_s
+            now_s, suspended_s = verdict.now_s, clock.suspended_s()
             spoken = await device.keyring.next_identifier(interval_at(now_s))
             if spoken is None:
                 await radio.stop_advertising()
@@ -47,7 +51,7 @@ async def speak(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) ->
                 await radio.advertise(payload_of(*spoken, metadata))
                 _log.debug("speaking a new identifier under a new address")
                 yield
-                await _wait_for_rotation(radio, clock, timing, plan)
+                await _wait_for_rotation(radio, clock, timing, plan, suspended_s)
     except Exception:
         # Better silent than an identifier that stays on the air while the fault is being waited out.
         with suppress(ForewarnError, OSError):
@@ -61,12 +65,27 @@ def payload_of(tek: TemporaryExposureKey, interval: Interval, metadata: Metadata
     return Payload(rpi, EncryptedMetadata(crypt_metadata(tek.key, rpi, metadata.encode())))
 
 
-async def _wait_for_rotation(radio: Radio, clock: Clock, timing: Timing, plan: ScanPlan) -> None:
+async def _wait_for_rotation(radio: Radio, clock: Clock, timing: Timing, plan: ScanPlan, suspended_s: float) -> None:
     began_s = clock.monotonic()
     shortest_s, longest_s = timing.rotation_s
     # Drawn early enough that the end of a scan window still fits before the longest time allowed.
     latest_s = longest_s - timing.scan_gap_s[1] - timing.scan_window_s - timing.rotation_pause_s[1]
-    await radio.stay_on_air(began_s + timing.draw((shortest_s, max(shortest_s, latest_s))))
+    drawn_s = began_s + timing.draw((shortest_s, max(shortest_s, latest_s)))
+    if not await _stay_on_air(radio, clock, drawn_s, suspended_s):
+        return
     if clock.monotonic() < plan.closes_s <= began_s + longest_s:
         # Controllers without extended advertising refuse a new address while a scan runs: change right after it.
-        await radio.stay_on_air(plan.closes_s)
+        await _stay_on_air(radio, clock, plan.closes_s, suspended_s)
+
+
+async def _stay_on_air(radio: Radio, clock: Clock, until_s: float, suspended_s: float) -> bool:
+    """Wait; return False as soon as the machine was suspended since its suspended seconds were `suspended_s`.
+
+    Asleep, a controller may go on with what it said, fall silent, or be given it again under another address by the
+    kernel. Whichever it was, that identifier is over.
+    """
+    while clock.suspended_s() - suspended_s < IS_SUSPEND_S:
+        if (now_s := clock.monotonic()) >= until_s:
+            return True
+        await radio.stay_on_air(min(until_s, now_s + _NOTICE_SUSPEND_WITHIN_S))
+    return False

@@ -27,6 +27,10 @@ class Clock(Protocol):
         """Return seconds that never step, from an arbitrary start."""
         ...
 
+    def suspended_s(self) -> float:
+        """Return the seconds of `monotonic()` in which the machine was suspended, from an arbitrary start."""
+        ...
+
     async def sleep_until(self, monotonic_s: float) -> None:
         """Return once `monotonic()` has reached `monotonic_s`; at once if it has."""
         ...
@@ -47,6 +51,10 @@ class SystemClock:
         """Return seconds since boot, counting suspend where the system tells it."""
         # A tracer that slept through a suspend must not believe that its rotation is still due in ten minutes.
         return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+    def suspended_s(self) -> float:
+        """Return by how much the clock that stands still meanwhile is behind; the same for ever where there is none."""
+        return self.monotonic() - time.monotonic()
 
     async def sleep_until(self, monotonic_s: float) -> None:
         """Wait in the event loop; wakes again after a suspend within a minute of the deadline."""

@@ -45,6 +45,7 @@ class VirtualClock:
         self.keeper = Keeper.TIME_SERVICE
         self._epoch_s = epoch_s
         self._now_s = 0.0
+        self._suspended_s = 0.0
         self._stall_s = stall_s
         self._order = itertools.count()
         self._sleepers: list[tuple[float, int, int, asyncio.Task[Any], asyncio.Future[None]]] = []
@@ -62,6 +63,10 @@ class VirtualClock:
         """Return the simulated seconds since the clock was made."""
         return self._now_s
 
+    def suspended_s(self) -> float:
+        """Return the seconds that `suspend` has let pass."""
+        return self._suspended_s
+
     def kept_by(self) -> Keeper:
         """Return `keeper`."""
         return self.keeper
@@ -69,6 +74,11 @@ class VirtualClock:
     def jump(self, utc_delta_s: float) -> None:
         """Step the Unix time, as setting a machine's clock does; nobody wakes sooner or later for it."""
         self._epoch_s += utc_delta_s
+
+    def suspend(self, seconds: float) -> None:
+        """Let time pass in which nobody does anything; whoever should have woken meanwhile wakes now, and is late."""
+        self._now_s += seconds
+        self._suspended_s += seconds
 
     async def sleep_until(self, monotonic_s: float) -> None:
         """Sleep until the clock has come to `monotonic_s`; for one turn of the loop if it has already."""
@@ -117,7 +127,8 @@ class VirtualClock:
         if self._tasks.holding:
             self._arm_watchdog()
             return
-        self._now_s, _, _, task, future = heapq.heappop(self._sleepers)
+        deadline_s, _, _, task, future = heapq.heappop(self._sleepers)
+        self._now_s = max(self._now_s, deadline_s)  # it lies in the past after a suspend
         self._wakes += 1
         self._tasks.wakes_up(task)  # now, not when it runs: nobody else may wake in between
         future.set_result(None)
@@ -173,6 +184,10 @@ class ScaledClock:
         # The deadline is a time, so there is no event to wait for; an event loop may wake a moment too early.
         while (left_s := monotonic_s - self.monotonic()) > 0:  # noqa: ASYNC110 - as said above
             await asyncio.sleep(left_s / self._factor)
+
+    def suspended_s(self) -> float:
+        """Return 0: whoever scales the time does not suspend."""
+        return 0.0
 
     def kept_by(self) -> Keeper:
         """Return that a time service does: whoever scales the time keeps it."""

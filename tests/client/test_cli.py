@@ -145,10 +145,6 @@ def wrong_unit(data: Path) -> None:
     (data / SETTINGS_FILE).write_text('tx_power_dbm = "-20 dBm"\n')
 
 
-def radio_without_bus(data: Path) -> None:
-    (data / SETTINGS_FILE).write_text('radio = "bluez"\n')
-
-
 def short_key(data: Path) -> None:
     (data / DEVICE_KEY_FILE).write_bytes(b"short")
 
@@ -162,20 +158,11 @@ def short_key(data: Path) -> None:
         (short_key, ["status"], 2, "is no device key any more"),
         (wrong_unit, ["run"], 2, "wanted: transmit power written into the metadata, whole dBm, -50..20"),
         (wrong_unit, ["erase", "--yes"], 2, "tx_power_dbm"),
-        (radio_without_bus, ["run"], 3, "the system's D-Bus does not answer: start dbus"),
     ],
 )
 def test_harm_to_a_device_is_one_line_and_changes_nothing(
-    data: Path,
-    capsys: Captured,
-    monkeypatch: pytest.MonkeyPatch,
-    *,
-    harm: object,
-    arguments: Sequence[str],
-    code: int,
-    says: str,
+    data: Path, capsys: Captured, *, harm: object, arguments: Sequence[str], code: int, says: str
 ) -> None:
-    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={data / 'nowhere'}")
     assert callable(harm)
     harm(data)
     before = {path.name: path.read_bytes() for path in data.iterdir() if path.is_file()}
@@ -184,6 +171,26 @@ def test_harm_to_a_device_is_one_line_and_changes_nothing(
     assert says in stderr
     assert stderr.count("\n") == 1
     assert {path.name: path.read_bytes() for path in data.iterdir() if path.name in before} == before
+
+
+def test_without_the_systems_dbus_the_daemon_comes_up_says_so_and_still_stops_cleanly(
+    data: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={data / 'nowhere'}")
+    (data / SETTINGS_FILE).write_text('radio = "bluez"\n')
+    with daemon(data) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == f"forewarn-client is running: radio bluez, diary {data}\n"
+        # One line for each of the two jobs, and the next a second later at the earliest.
+        said = {process.stderr.readline() for _ in range(2)}
+        assert all("the system's D-Bus does not answer: start dbus" in line for line in said)
+        call("--data", data, "status", "--json")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert "Traceback" not in process.stderr.read()
+    faults = json.loads(capsys.readouterr().out)["faults"]
+    assert any("start dbus" in str(faults.get(job)) for job in ("speak", "listen"))
 
 
 @pytest.mark.parametrize(

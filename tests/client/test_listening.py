@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from itertools import pairwise
 from random import Random
@@ -11,11 +12,17 @@ from forewarn_client.diary.block import MAX_SAMPLES
 from forewarn_client.listening import ScanPlan, hear, listen
 from forewarn_client.radio import AdvertisingReport, Radio
 from forewarn_client.radio.loopback import Air, LoopbackRadio
+from forewarn_client.speaking import payload_of
 from forewarn_client.timing import Timing
 from forewarn_protocol.advertisement import Payload
-from forewarn_protocol.intervals import day_at
+from forewarn_protocol.encounters import SLOT_WHEN_UNKNOWN_S, encounters
+from forewarn_protocol.intervals import day_at, interval_at
+from forewarn_protocol.keys import DiagnosisKey
+from forewarn_protocol.matching import SightingIndex, match
+from forewarn_protocol.metadata import Confidence, Metadata
 from forewarn_simulations.clocks import VirtualClock
 from tests.client.conftest import NOON_S
+from tests.client.meetings import key_of_day
 
 Heard = tuple[float, int, bytes]
 """Seconds after the window opened, RSSI, service data."""
@@ -134,3 +141,34 @@ async def test_a_step_of_the_wall_clock_does_not_tear_a_window_apart(
     radio: Radio = Stepping(clock, [(0.5, -50, bytes(20)), (1.0, -50, bytes(20))])
     window = await hear(radio, clock, 4, None, settings.maximum_sightings_per_window)
     assert [s.time_s for s in window.sightings()] == [NOON_S + 0.5, NOON_S + 1.0]
+
+
+@pytest.mark.parametrize("before_its_end_s", [2.0, 60.0])
+async def test_a_suspend_of_three_hours_in_a_window_or_before_it_adds_two_minutes_of_contact_at_most(
+    device: Device, clock: VirtualClock, before_its_end_s: float
+) -> None:
+    ours, other = room(clock)
+    tek = key_of_day(NOON_S, 1)
+    metadata = Metadata(-20, Confidence.HIGH)
+    await ours.start()
+    await other.start()
+    await other.advertise(payload_of(tek, interval_at(NOON_S), metadata))
+    plan = ScanPlan()
+    steps = listen(device, ours, Timing(random=Random(1)), plan)
+    for _ in range(2):
+        await anext(steps)
+    hearing = asyncio.ensure_future(anext(steps))
+    await clock.run_for(0)  # so that the next window is planned
+    await clock.run_until(plan.closes_s - before_its_end_s)
+    clock.suspend(3 * 3600)
+    await other.advertise(payload_of(tek, interval_at(clock.utc()), metadata))
+    await clock.run_for(10)
+    await hearing
+    for _ in range(2):
+        await anext(steps)
+    await steps.aclose()
+    awake_s = clock.monotonic() - 3 * 3600
+    heard = SightingIndex(await device.diary.sightings(day_at(NOON_S)))
+    (found,) = match([DiagnosisKey(tek)], heard)
+    contact_s = sum(encounter.seconds for encounter in encounters(found))
+    assert 300 < contact_s <= awake_s + 2 * SLOT_WHEN_UNKNOWN_S

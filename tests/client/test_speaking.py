@@ -197,3 +197,34 @@ async def test_what_the_radio_lost_is_followed_by_a_new_identifier_under_a_new_a
     first, second = air.log
     assert first.address != second.address
     assert decode(first.advertisement).rpi != decode(second.advertisement).rpi
+
+
+async def test_a_suspend_ends_what_was_on_the_air_within_half_a_minute_of_waking(
+    device: Device, clock: VirtualClock
+) -> None:
+    """However short it was, and though the radio noticed nothing."""
+    for slept_s in (90.0, 3 * 3600.0):
+        air, timing = Recorder(clock), Timing(random=Random(4))
+        radio = LoopbackRadio(air, "self", timing)
+        await radio.start()
+        steps = speak(device, radio, timing, ScanPlan())
+        await anext(steps)
+        waiting = asyncio.ensure_future(anext(steps))
+        await clock.run_for(100)
+        clock.suspend(slept_s)
+        woke_s = clock.monotonic()
+        await clock.run_for(31)
+        await waiting
+        await steps.aclose()
+        await radio.close()
+        before, after = air.log
+        assert before.ends_s <= woke_s + 30
+        assert after.address != before.address
+        assert decode(after.advertisement).rpi != decode(before.advertisement).rpi
+
+
+async def test_an_awake_machine_rotates_in_its_own_time(device: Device, clock: VirtualClock) -> None:
+    """Control for the test above: the same look at the clock ends nothing early, whatever was slept before."""
+    clock.suspend(3 * 3600)
+    sent = await spoken(device, clock, 5)
+    assert all(600 <= one.ends_s - one.starts_s <= 1200 for one in sent[:-1])

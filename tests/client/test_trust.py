@@ -258,6 +258,9 @@ class _RightBeside:
     async def sleep_until(self, monotonic_s: float) -> None:
         await self._wrong.sleep_until(monotonic_s)
 
+    def suspended_s(self) -> float:
+        return 0.0
+
     def kept_by(self) -> Keeper:
         return NTP
 

@@ -59,5 +59,8 @@ class LoopClock:
     async def sleep_until(self, monotonic_s: float) -> None:
         await asyncio.sleep(max(0.0, monotonic_s - self._loop.time()))
 
+    def suspended_s(self) -> float:
+        return 0.0
+
     def kept_by(self) -> Keeper:
         return Keeper.TIME_SERVICE

@@ -22,6 +22,9 @@ class HandClock:
     def monotonic(self) -> float:
         return self.now_s - NOON - self.stepped_s
 
+    def suspended_s(self) -> float:
+        return 0.0
+
     def kept_by(self) -> Keeper:
         return self.keeper
 

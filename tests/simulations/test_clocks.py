@@ -362,3 +362,19 @@ async def test_a_sleeper_that_was_cancelled_holds_the_time_until_it_has_ended() 
     await clock.run_for(7_200)
     assert ended_s == [1]
     await task
+
+
+async def test_over_a_suspend_nobody_does_anything_and_who_should_have_woken_wakes_late() -> None:
+    clock, woken = VirtualClock(EPOCH_S), list[tuple[str, float]]()
+    tasks = [asyncio.create_task(beat(clock, period_s, woken, str(period_s))) for period_s in (10, 5000)]
+    await clock.run_for(15)
+    clock.suspend(3600)
+    assert clock.suspended_s() == 3600
+    assert clock.utc() == EPOCH_S + clock.monotonic() == EPOCH_S + 3615
+    await clock.run_for(5)
+    assert woken == [("10", 10), ("10", 3615)]
+    await clock.run_for(2000)
+    assert woken[-1] == ("10", 5615)
+    assert ("5000", 5000) in woken
+    for task in tasks:
+        task.cancel()
