@@ -18,12 +18,15 @@ from forewarn_client.daemon import Daemon
 from forewarn_client.device import Device
 from forewarn_client.radio import AdvertisingReport, Capabilities
 from forewarn_client.radio.loopback import Air, LoopbackRadio
+from forewarn_client.status import ALERT_IS_ACTIVE, look
 from forewarn_client.timing import Timing
 from forewarn_protocol.advertisement import Payload
 from forewarn_protocol.errors import BadInput, Missing
 from forewarn_protocol.identifiers import identifiers
 from forewarn_protocol.intervals import interval_at
 from forewarn_simulations.clocks import VirtualClock
+from tests.client.honest_server import HonestServer
+from tests.client.meetings import confirmed, key_of_day, meet, phone
 
 TODAY = date(2025, 6, 16)
 
@@ -195,6 +198,43 @@ async def test_the_waits_after_faults_of_the_radio_grow_to_a_minute(
     assert waits[0] <= 1 + 30
     assert 30 <= max(waits) <= 60 + 30
     assert 3 * 3600 / 90 < len(tries) < 3 * 3600 / 30
+
+
+class Absent(LoopbackRadio):
+    """A radio that is not there until it is plugged in."""
+
+    plugged_in = False
+
+    async def start(self) -> Capabilities:
+        if not self.plugged_in:
+            raise Missing("there is no Bluetooth adapter hci0: plug it in")
+        return await super().start()
+
+
+async def test_a_daemon_without_its_adapter_comes_up_says_so_warns_and_speaks_within_a_minute_of_its_coming(
+    server: HonestServer, tmp_path: Path, clock: VirtualClock
+) -> None:
+    case = key_of_day(clock.utc() - 24 * 3600, 1)
+    async with phone(server, tmp_path, clock) as device:
+        await meet(device, case, clock.utc() - 24 * 3600, 30)
+        settings = device.settings
+    server.put_export([confirmed(case)])
+    radio, said = Absent(Air(clock, Near()), "a", timing(1)), list[float]()
+    task = asyncio.create_task(Daemon(settings, clock, radio, timing(1)).run(lambda: said.append(clock.monotonic())))
+    await clock.run_for(3600)
+    assert said == [0]
+    faults = await faults_of(settings, clock)
+    assert faults == dict.fromkeys(("speak", "listen"), "there is no Bluetooth adapter hci0: plug it in")
+    async with Device.open(settings, clock) as device:
+        assert (await look(device)).check == ALERT_IS_ACTIVE
+    assert radio._on_air is None
+    radio.plugged_in = True
+    await clock.run_for(61)
+    assert radio._on_air is not None
+    await clock.run_for(30 + 4)  # the first scan window
+    assert await faults_of(settings, clock) == {}
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_radio_that_was_away_for_hours_speaks_within_a_minute_of_its_return(
