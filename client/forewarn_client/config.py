@@ -29,6 +29,8 @@ SETTINGS_FILE: Final = "settings.toml"
 """In the data folder; an environment variable goes before it, an option of the command line before both."""
 _RADIO: Final = ("radio", "adapter", "hci_transport")
 
+_LED: Final = r"^([A-Za-z0-9_:-][A-Za-z0-9_.:-]*|(/[A-Za-z0-9_:-][A-Za-z0-9_.:-]*)+)$"
+
 
 def default_data_folder() -> Path:
     """Return where this person's diary lies unless a setting says otherwise."""
@@ -107,6 +109,23 @@ class ClientSettings(BaseSettings):
     )
     maximum_sightings_per_window: int = Field(
         4000, ge=100, le=20_000, description="sightings kept of a scan window, the strongest first, 100..20000"
+    )
+    led: str | None = Field(
+        None,
+        max_length=200,
+        pattern=_LED,
+        description="LED that shows the condition: a name in /sys/class/leds, or a path",
+    )
+    led_alert: Literal["discreet", "own"] = Field(
+        "discreet", description="how an alert looks: discreet, as a call for help does, or with a rhythm of its own"
+    )
+    buzzer: str | None = Field(
+        None, max_length=200, pattern=_LED, description="active buzzer, the kernel's LED too: its name, or a path"
+    )
+    quiet_hours: str = Field(
+        "21-7",
+        pattern=r"^([01]?[0-9]|2[0-3])-([01]?[0-9]|2[0-3])$",
+        description="hours of local time in which the buzzer is silent: from-to; 0-0: none",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least log lines written: debug, info, warning or error"

@@ -20,6 +20,7 @@ from forewarn_client.mending import finish, is_lost, mend
 from forewarn_client.pausing import Switch
 from forewarn_client.presence import only_daemon
 from forewarn_client.radio import Radio
+from forewarn_client.signals.showing import has_signals, show_condition
 from forewarn_client.speaking import speak
 from forewarn_client.starting_over import ErasureAsked, is_asked, start_over
 from forewarn_client.timing import Timing
@@ -117,6 +118,8 @@ class Daemon:
             "chaff": lambda: chaff(device, timing),
             "daily": lambda: daily(device, timing),
         }
+        if has_signals(device.settings):
+            jobs["signals"] = lambda: show_condition(device)
         await self._do(device, jobs)
 
     async def _do(self, device: Device, jobs: dict[str, Job]) -> None:
