@@ -54,6 +54,11 @@ class _SettingsFile(TomlConfigSettingsSource):
         values = super().__call__()
         if "data" in values:
             raise ValueError("it lies in the data folder and cannot name another one: remove data, and give --data")
+        for name, value in values.items():
+            field = ClientSettings.model_fields.get(name)
+            # In the environment everything is text; here, who writes a number as text means something else by it.
+            if isinstance(value, str) and field is not None and field.annotation in {int, float}:
+                raise BadSettings(_wrong(name, "text in quotes is no number"))
         return values
 
 
@@ -227,8 +232,10 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
 
 def _sentence(error: ErrorDetails) -> str:
     name = str(error["loc"][0]) if error["loc"] else "a setting"
-    field = ClientSettings.model_fields.get(name)
-    if field is None:
+    if name not in ClientSettings.model_fields:
         return f"{name} is no setting: remove it (the settings are {', '.join(ClientSettings.model_fields)})"
-    problem = error["msg"].removeprefix("Value error, ")
-    return f"the setting {name} is wrong ({problem}); wanted: {field.description}"
+    return _wrong(name, error["msg"].removeprefix("Value error, "))
+
+
+def _wrong(name: str, problem: str) -> str:
+    return f"the setting {name} is wrong ({problem}); wanted: {ClientSettings.model_fields[name].description}"

@@ -55,6 +55,7 @@ def test_several_feed_keys_are_told_apart_by_commas_or_spaces(tmp_path: Path, mo
     ("text", "says"),
     [
         ('tx_power_dbm = "-20 dBm"', "tx_power_dbm .* wanted: transmit power .* whole dBm, -50..20"),
+        ('tx_power_dbm = "-20"', "tx_power_dbm is wrong .text in quotes is no number.; wanted: .* whole dBm"),
         ("tx_power_dbm = 21", "tx_power_dbm .* -50..20"),
         ('receiver_correction_db = "3dB"', "receiver_correction_db .* dB, -40..40"),
         ("tx_power_dbm = true", "tx_power_dbm is wrong .true and false"),

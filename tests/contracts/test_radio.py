@@ -21,6 +21,7 @@ from forewarn_protocol.advertisement import Payload
 from forewarn_protocol.errors import Missing
 from forewarn_shell.clock import Clock
 from forewarn_simulations.clocks import VirtualClock
+from tests.client.calibrating.virtual_bench import Hand
 from tests.contracts.bluez_worlds import bluez
 from tests.contracts.hci_worlds import Hci, LegacyHci
 
@@ -259,13 +260,10 @@ async def test_two_radios_measure_each_other_at_a_bench(world: World) -> None:
     known = Known(tx_power_dbm=-20, correction_db=3)
     ends = [Bench(world.radio(name), world.clock) for name in ("a", "b")]
 
-    async def turned(number: int) -> None:
-        assert number <= 2
-
     listening = asyncio.Event()
     reference = asyncio.create_task(serve(ends[0], known, ready=listening.set, told=lambda *_: None))
     await listening.wait()
-    heard_of, turns = await measure(ends[1], 2, turned, lambda _: None)
+    heard_of, turns = await measure(ends[1], 2, Hand())
     reference.cancel()
     await asyncio.gather(reference, return_exceptions=True)
     assert heard_of == known

@@ -1,10 +1,10 @@
 """The two ends of a bench: the device under test, turned from orientation to orientation, and the reference device."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Final, Never
+from typing import Final, Never, Protocol
 
 from forewarn_client.calibrating.estimating import Heard, Known, Turned, check_orientation
 from forewarn_client.calibrating.frames import IDENTITY_BYTES, MOST_SAMPLES, SESSION_BYTES, Answer, Turn, decode, encode
@@ -43,28 +43,41 @@ class Bench:
         return heard
 
 
-async def measure(
-    bench: Bench, orientations: int, turned: Callable[[int], Awaitable[None]], show: Callable[[int], None]
-) -> tuple[Known, list[Turned]]:
-    """Measure the device under test in each orientation, and return what is known of the reference device.
+class Technician(Protocol):
+    """Whoever stands at the bench."""
 
-    `turned` returns when the device lies in an orientation, `show` gets the samples that both have of it so far.
+    def looking(self) -> None:
+        """Hear that the radio works, and that the reference device is looked for."""
+        ...
+
+    async def turned(self, number: int) -> None:
+        """Turn the device into an orientation, counted from 1, and return when it lies there."""
+        ...
+
+    def show(self, samples: int) -> None:
+        """See how many samples both ends have of this orientation."""
+        ...
+
+
+async def measure(bench: Bench, orientations: int, technician: Technician) -> tuple[Known, list[Turned]]:
+    """Measure the device under test in each orientation, and return what is known of the reference device.
 
     Raises:
         Missing: no radio, or the other device is not heard.
         BadInput: what was heard is no measurement, or more than two devices are at this bench.
     """
     await bench.radio.start()
+    technician.looking()
     try:
         session = secrets.token_bytes(SESSION_BYTES)
         reference = await _find(bench, session)
         turns = []
         for number in range(1, orientations + 1):
-            await turned(number)
+            await technician.turned(number)
             await bench.clock.sleep_until(bench.clock.monotonic() + SETTLE_S)
             turn = Turn(session, number)
             await bench.radio.advertise(encode(turn, bench.word))
-            turns.append(await _one_turn(bench, reference, turn, show))
+            turns.append(await _one_turn(bench, reference, turn, technician.show))
             await bench.radio.stop_advertising()
         return reference.known, turns
     finally:

@@ -116,6 +116,6 @@ async def _be_reference(bench: Bench, known: Known, *, as_json: bool) -> None:
 
 async def _be_measured(settings: ClientSettings, bench: Bench, distance_m: float, orientations: int) -> Result:
     with Terminal(orientations, distance_m) as terminal:
-        known, turns = await measure(bench, orientations, terminal.turned, terminal.show)
+        known, turns = await measure(bench, orientations, terminal)
     found = estimate(turns, known, distance_m)
     return Result.of(found, turns, settings.radio_name, bench.clock)

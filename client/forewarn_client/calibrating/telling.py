@@ -90,13 +90,16 @@ class Terminal:
         self._bar: Any = None
 
     def __enter__(self) -> Self:
-        typer.echo("looking for the reference device", err=True)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end_bar()
+
+    def looking(self) -> None:
+        """Say what is done before the first orientation."""
+        typer.echo("looking for the reference device", err=True)
 
     async def turned(self, number: int) -> None:
         """Ask for an orientation, and return when the person says that the device lies so.

@@ -44,6 +44,11 @@ _PRAGMAS: Final = (
 _REBUILD: Final = "VACUUM"
 _EMPTY_LOG: Final = "PRAGMA wal_checkpoint(TRUNCATE)"
 
+_MAGIC: Final = b"SQLite format 3\x00"
+_HEADER_BYTES: Final = 100
+_VERSION_AT: Final = 60
+"""Where the header keeps `user_version`, big-endian (SQLite's file format, 1.3)."""
+
 _IS_DAMAGED: Final = "is damaged: 'run' begins it anew with what can be read, 'erase' destroys it"
 
 _FAULTS: Final[dict[int, tuple[type[ForewarnError], str]]] = {
@@ -169,6 +174,7 @@ def connect(path: Path) -> sqlite3.Connection:
             f"{path} cannot be written ({error.strerror}): give another --data, or its owner's rights"
         ) from error
     with _explained(path):
+        _demand_known(_version_on_disk(path), path)
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             for pragma in _PRAGMAS:
@@ -192,12 +198,32 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     with connection:  # commits, or rolls back
         # Asked again inside the transaction: another process may have made the tables meanwhile.
         version = _version(connection)
-        if version > SCHEMA_VERSION:
-            raise Missing(f"{path} was written by a newer Forewarn (schema {version}): update Forewarn")
+        _demand_known(version, path)
         if version == 0:
             for statement in STATEMENTS:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _demand_known(version: int, path: Path) -> None:
+    if version > SCHEMA_VERSION:
+        raise Missing(f"{path} was written by a newer Forewarn (schema {version}): update Forewarn")
+
+
+def _version_on_disk(path: Path) -> int:
+    """Return a diary's version without a change to it: opened for writing, a newer one would lose its kind of journal.
+
+    0 where the file is no diary; whoever opens it finds that out.
+    """
+    log = path.with_name(f"{path.name}-wal")
+    if log.exists() and log.stat().st_size:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S)) as only:
+            return _version(only)
+    with path.open("rb") as file:
+        header = file.read(_HEADER_BYTES)
+    if not header.startswith(_MAGIC):
+        return 0
+    return int.from_bytes(header[_VERSION_AT : _VERSION_AT + 4], signed=True)
 
 
 def _version(connection: sqlite3.Connection) -> int:

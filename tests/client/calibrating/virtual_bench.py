@@ -1,7 +1,7 @@
 """Two devices on a table in virtual time, each with its own power and error, one with an antenna that points."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -79,20 +79,39 @@ class Table:
         return LOBE_DB * swing
 
 
+class Hand:
+    """A technician who turns the device at once."""
+
+    def __init__(self, lies: Callable[[int], None] = lambda _: None) -> None:
+        self.shown: list[int] = []
+        self._lies = lies
+
+    def looking(self) -> None:
+        self.shown = []
+
+    async def turned(self, number: int) -> None:
+        self.shown = []
+        self._lies(number)
+
+    def show(self, samples: int) -> None:
+        assert samples >= max(self.shown, default=0)
+        self.shown.append(samples)
+
+
 async def measured(table: Table, *, turn: bool = True) -> list[Turned]:
     """Run both ends until the device has been measured; without `turn` it is left as it lies."""
     clock = VirtualClock(1_750_000_000)
     air = Air(clock, table)
     timing = Timing(random=Random(table.seed))
 
-    async def turned(number: int) -> None:
+    def lies(number: int) -> None:
         table.orientation = number if turn else 1
 
     def end(name: str) -> Bench:
         return Bench(LoopbackRadio(air, name, timing), clock)
 
     reference = asyncio.create_task(serve(end("reference"), table.known, ready=lambda: None, told=lambda *_: None))
-    device = asyncio.create_task(measure(end("device"), table.orientations, turned, lambda _: None))
+    device = asyncio.create_task(measure(end("device"), table.orientations, Hand(lies)))
     try:
         while not device.done():
             await clock.run_for(10)
