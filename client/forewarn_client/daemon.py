@@ -19,7 +19,9 @@ from forewarn_client.listening import ScanPlan, listen
 from forewarn_client.mending import finish, is_lost, mend
 from forewarn_client.pausing import Switch
 from forewarn_client.presence import only_daemon
+from forewarn_client.pulse import Pulse
 from forewarn_client.radio import Radio
+from forewarn_client.service_manager import ServiceManager, tell_condition
 from forewarn_client.signals.showing import has_signals, show_condition
 from forewarn_client.speaking import speak
 from forewarn_client.starting_over import ErasureAsked, is_asked, start_over
@@ -42,9 +44,18 @@ Job = Callable[[], AsyncGenerator[None, None]]
 class Daemon:
     """One device at work. `run` ends only by cancellation, or by an error that no later try can mend."""
 
-    def __init__(self, settings: ClientSettings, clock: Clock, radio: Radio, timing: Timing) -> None:
+    def __init__(
+        self,
+        settings: ClientSettings,
+        clock: Clock,
+        radio: Radio,
+        timing: Timing,
+        manager: ServiceManager | None = None,
+    ) -> None:
         self._settings = settings
-        self._clock = clock
+        self._manager = manager or ServiceManager()
+        self._pulse = Pulse(clock)
+        self._clock: Clock = self._pulse
         self._radio = radio
         self._timing = timing
         self._switch = Switch()
@@ -60,33 +71,38 @@ class Daemon:
             ForewarnError: the device can't be opened, or another daemon has it.
             ExceptionGroup: a programming error ended a job; the others were stopped.
         """
+        with only_daemon(self._settings.data):
+            await self._manager.watch_over(self._keep_working(ready), self._pulse)
+        raise AssertionError("a job of the daemon returned")
+
+    async def _keep_working(self, ready: Callable[[], None]) -> Never:
         data = self._settings.data
-        with only_daemon(data):
-            finish(data)
-            to_tell = [ready]
-            is_damaged = is_lost(data)
-            for attempt in count():
-                if is_asked(data):
-                    await start_over(self._settings, self._clock)
-                elif is_damaged:
-                    await self._mend(attempt)
-                is_damaged = False
-                try:
-                    await self._open_and_work(to_tell)
-                except* Damaged:
-                    is_damaged = True
-                except* ErasureAsked:
-                    _log.info("the person erases the diary")
+        finish(data)
+        to_tell = [ready, self._manager.ready]
+        is_damaged = is_lost(data)
+        for attempt in count():
+            if is_asked(data):
+                await start_over(self._settings, self._clock)
+            elif is_damaged:
+                await self._mend(attempt)
+            is_damaged = False
+            try:
+                await self._open_and_work(to_tell)
+            except* Damaged:
+                is_damaged = True
+            except* ErasureAsked:
+                _log.info("the person erases the diary")
         raise AssertionError("a job of the daemon returned")
 
     async def _open_and_work(self, to_tell: list[Callable[[], None]]) -> None:
         async with Device.open(self._settings, self._clock) as device:
-            # A start that was killed may have left a second name of the device key.
-            await asyncio.to_thread(clear_left_overs, self._settings.data)
-            await device.status.clear_faults()
             try:
-                with suppress(Missing):  # it may come: who speaks and listens asks again, and says what is missing
-                    await self._radio.start()
+                with self._pulse.of("start"):
+                    # A start that was killed may have left a second name of the device key.
+                    await asyncio.to_thread(clear_left_overs, self._settings.data)
+                    await device.status.clear_faults()
+                    with suppress(Missing):  # it may come: who speaks and listens asks again, and says what is missing
+                        await self._radio.start()
                 while to_tell:  # once, however often the diary is begun anew
                     to_tell.pop()()
                 await self._work(device)
@@ -95,6 +111,10 @@ class Daemon:
 
     async def _mend(self, attempt: int) -> None:
         """Begin the diary anew; wait longer each time, for the disk itself may be what is failing."""
+        with self._pulse.of("mend"):
+            await self._begin_anew(attempt)
+
+    async def _begin_anew(self, attempt: int) -> None:
         clock, (least_s, most_s) = self._clock, self._timing.back_off_s
         if attempt > 1:
             await clock.sleep_until(clock.monotonic() + min(least_s * 2.0 ** min(attempt, 30), most_s))
@@ -120,6 +140,8 @@ class Daemon:
         }
         if has_signals(device.settings):
             jobs["signals"] = lambda: show_condition(device)
+        if self._manager.listens:
+            jobs["tell"] = lambda: tell_condition(device, self._manager)
         await self._do(device, jobs)
 
     async def _do(self, device: Device, jobs: dict[str, Job]) -> None:
@@ -129,6 +151,10 @@ class Daemon:
 
     async def _keep_going(self, device: Device, name: str, job: Job) -> None:
         """Run a job for ever; after a fault, say so in the status, wait, longer each time, and begin it anew."""
+        with self._pulse.of(name):
+            await self._begin_again(device, name, job)
+
+    async def _begin_again(self, device: Device, name: str, job: Job) -> None:
         clock = self._clock
         timing = self._timing
         least_s, most_s = timing.radio_back_off_s if name in _RADIO_JOBS else timing.back_off_s
