@@ -16,6 +16,7 @@ from forewarn_client.doctor.examination import examine
 from forewarn_client.erasing import erase as erase_data
 from forewarn_client.export_command import keys
 from forewarn_client.moving.cli import move
+from forewarn_client.provisioning.cli import provision
 from forewarn_client.running import read_status, run_daemon
 from forewarn_protocol.errors import BadInput, Missing
 from forewarn_shell import command_line
@@ -115,6 +116,7 @@ app.command("pause")(pause_command.pause)
 app.command("resume")(pause_command.resume)
 app.add_typer(keys, name="keys")
 app.add_typer(move, name="move")
+app.command("provision")(provision)
 app.command("match")(offline.match)
 app.command("derive")(offline.derive)
 app.command("risk")(offline.risk)

@@ -412,6 +412,22 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "en": "there was no Bluetooth scan for {lasts}",
     },
     "condition.job": {"vi": "một phần việc gặp lỗi ({fault})", "en": "one of its jobs fails ({fault})"},
+    # Badges of a site, and their labels.
+    "provision.done": {
+        "vi": "Đã ghi {count} thẻ đeo vào {out}. In {labels}; chép thư mục forewarn của từng thẻ vào thẻ SD; rồi xóa "
+        "{out}, vì trong đó có bí mật.",
+        "en": "{count} badges are in {out}. Print {labels}; copy each badge's folder forewarn onto its SD card; then "
+        "delete {out}, for it holds secrets.",
+    },
+    "label.title": {"vi": "nhãn của các thẻ đeo", "en": "labels of the badges"},
+    "label.flashes": {
+        "vi": "Nháy 1 hoặc 2 lần: ổn. Nháy 3 lần, hoặc tắt: đến {desk}.",
+        "en": "1 or 2 flashes: fine. 3 flashes, or dark: {desk}.",
+    },
+    "label.page": {
+        "vi": "trang riêng của người đeo (cắm cáp USB rồi quét mã). Giữ kín tờ này.",
+        "en": "the wearer's own page (plug in the USB cable, then scan). Keep this slip to yourself.",
+    },
     # The doctor's last line.
     "doctor.well": {"vi": "Mọi thứ đều ổn, không cần làm gì.", "en": "All is well, nothing to do."},
     "doctor.warnings": {
