@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,19 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
         terminalreporter.section("measured")
         for text in figures:
             terminalreporter.write_line(text)
+
+
+@pytest.fixture
+def machine_for_itself(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Wait for its turn: no two tests that hold this run at once, on whichever core.
+
+    For what needs the whole machine, and for what measures time.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    with (shared / "machine.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        yield
 
 
 @pytest.fixture(scope="session")

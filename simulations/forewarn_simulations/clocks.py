@@ -165,8 +165,8 @@ class ScaledClock:
     def __init__(self, epoch_s: float, factor: float, jumps: Sequence[tuple[float, float]] = ()) -> None:
         if not (factor > 0 and math.isfinite(factor)):
             raise ValueError("a clock's factor must be a finite number above 0")
+        self.factor: Final = factor
         self._epoch_s = epoch_s
-        self._factor = factor
         self._jumps = tuple(jumps)
         self._start_s = time.monotonic()
 
@@ -177,13 +177,13 @@ class ScaledClock:
 
     def monotonic(self) -> float:
         """Return the simulated seconds since the clock was made; jumps do not move it."""
-        return (time.monotonic() - self._start_s) * self._factor
+        return (time.monotonic() - self._start_s) * self.factor
 
     async def sleep_until(self, monotonic_s: float) -> None:
         """Sleep in real time until the clock has come to `monotonic_s`."""
         # The deadline is a time, so there is no event to wait for; an event loop may wake a moment too early.
         while (left_s := monotonic_s - self.monotonic()) > 0:  # noqa: ASYNC110 - as said above
-            await asyncio.sleep(left_s / self._factor)
+            await asyncio.sleep(left_s / self.factor)
 
     def suspended_s(self) -> float:
         """Return 0: whoever scales the time does not suspend."""

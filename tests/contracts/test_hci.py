@@ -14,9 +14,10 @@ from forewarn_client.radio.hci import HciRadio
 from forewarn_client.radio.hci_commands import Extended, Legacy
 from forewarn_protocol.advertisement import Payload, decode, encode
 from forewarn_protocol.errors import Missing
+from tests.contracts.air_log import Sent
 from tests.contracts.hci_worlds import Hci, LegacyHci
 from tests.contracts.jumping_loop import JumpingLoop
-from tests.contracts.virtual_controllers import FAMILIES, Sent
+from tests.contracts.virtual_controllers import FAMILIES
 
 KINDS = {"extended": Hci, "legacy": LegacyHci}
 # The greatest RSSI is 20; the others are how stacks say that they have none.

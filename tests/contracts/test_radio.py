@@ -6,7 +6,6 @@ A radio joins by a class like `Loopback` below, named in `WORLDS`.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
-from itertools import pairwise
 from random import Random
 from typing import Protocol
 
@@ -22,6 +21,8 @@ from forewarn_protocol.errors import Missing
 from forewarn_shell.clock import Clock
 from forewarn_simulations.clocks import VirtualClock
 from tests.client.calibrating.virtual_bench import Hand
+from tests.contracts import air_log
+from tests.contracts.air_log import Sent
 from tests.contracts.bluez_worlds import bluez
 from tests.contracts.hci_worlds import Hci, LegacyHci
 
@@ -150,20 +151,7 @@ async def test_nothing_is_on_the_air_before_the_first_payload_nor_after_the_last
 
 def links(reports: list[AdvertisingReport]) -> list[str]:
     """Return how a listener could join two identifiers of one device; empty when it could not."""
-    by_address: dict[bytes, set[bytes]] = {}
-    by_identifier: dict[bytes, list[AdvertisingReport]] = {}
-    for report in reports:
-        by_address.setdefault(report.address, set()).add(report.service_data)
-        by_identifier.setdefault(report.service_data, []).append(report)
-    found = []
-    if any(len(identifiers) > 1 for identifiers in by_address.values()):
-        found.append("one address spoke two identifiers")
-    if any(len({report.address for report in heard}) > 1 for heard in by_identifier.values()):
-        found.append("one identifier was spoken under two addresses")
-    spans = sorted((heard[0].monotonic_s, heard[-1].monotonic_s) for heard in by_identifier.values())
-    if any(before[1] >= after[0] for before, after in pairwise(spans)):
-        found.append("two identifiers were on the air at once")
-    return found
+    return air_log.links([Sent(heard.monotonic_s, "a", heard.address, heard.service_data) for heard in reports])
 
 
 async def rotations(world: World, speaker: Radio, count: int) -> list[AdvertisingReport]:

@@ -13,6 +13,8 @@ from typing import Any
 from bumble import controller, hci, link, ll
 from bumble.transport.common import BaseSource, Transport
 
+from tests.contracts.air_log import Sent
+
 Status = hci.HCI_StatusReturnParameters
 ADVERTISING_TYPE = hci.HCI_LE_Set_Advertising_Parameters_Command.AdvertisingType
 LEGACY_PDU = hci.HCI_LE_Set_Extended_Advertising_Parameters_Command.AdvertisingProperties.USE_LEGACY_ADVERTISING_PDUS
@@ -38,17 +40,15 @@ FAMILIES = {
     },
 }
 """Commands that may not be mixed; a legacy controller knows the first kind alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """One advertisement on the air; the address begins with its most significant byte."""
-
-    at_s: float
-    sender: str
-    address: bytes
-    data: bytes
-    connectable: bool
+BEYOND_BUMBLE = {
+    *FAMILIES["extended"],
+    "HCI_LE_CLEAR_ADVERTISING_SETS_COMMAND",
+    "HCI_LE_READ_MAXIMUM_ADVERTISING_DATA_LENGTH_COMMAND",
+    "HCI_LE_READ_NUMBER_OF_SUPPORTED_ADVERTISING_SETS_COMMAND",
+    "HCI_LE_REMOVE_ADVERTISING_SET_COMMAND",
+    "HCI_LE_SET_EXTENDED_SCAN_RESPONSE_DATA_COMMAND",
+}
+"""What bumble's controller does without saying so; a kernel that is not told speaks the legacy commands to it."""
 
 
 @dataclass
@@ -97,6 +97,7 @@ class VirtualController(controller.Controller):
     """A controller with extended advertising. `refuses` are names of commands that it will not do."""
 
     extended = True
+    supported_commands = controller.Controller.supported_commands | {getattr(hci, name) for name in BEYOND_BUMBLE}
 
     def __init__(self, name: str, air: VirtualAir, random: Random) -> None:
         super().__init__(name, link=air, public_address=f"F0:00:00:00:00:{len(air.controllers):02X}")

@@ -193,6 +193,7 @@ async def late_answers(metrics: str) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("machine_for_itself")
 async def test_no_stopwatch_tells_a_report_from_chaff_but_one_does_without_the_grid(
     tmp_path: Path, figure: Callable[[str], None]
 ) -> None:

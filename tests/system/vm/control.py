@@ -1,0 +1,61 @@
+"""In the virtual machine, the radio alone: ready or not, and a rotation that is wrong on purpose.
+
+The positive control of the air log: the same check must object to it.
+"""
+
+import asyncio
+from functools import partial
+
+from forewarn_client.radio.bluez import BluezRadio
+from forewarn_client.radio.hci_link import open_named
+from forewarn_client.timing import Timing
+from forewarn_protocol.advertisement import Payload
+from forewarn_protocol.errors import Missing
+from forewarn_shell.clock import SystemClock
+from tests.contracts.hci_worlds import BrokenHci
+
+PATIENCE_S = 60
+TURNS = 3
+TURN_S = 1.0
+
+
+def wait_for_adapters(radio: str) -> None:
+    """Return when bluetoothd has both adapters switched on, or the kernel has set them up and let go of them."""
+    asyncio.run(_adapters(radio))
+
+
+async def _adapters(radio: str) -> None:
+    clock, timing = SystemClock(), Timing.production()
+    for number in (0, 1):
+        name = f"hci{number}"
+        tried = (
+            BluezRadio(name, clock, timing)
+            if radio == "bluez"
+            else BrokenHci(partial(open_named, f"hci-socket:{number}"), clock, timing)
+        )
+        for attempt in range(PATIENCE_S * 4):
+            try:
+                await tried.start()
+            except Missing:
+                if attempt == PATIENCE_S * 4 - 1:
+                    raise
+                await asyncio.sleep(0.25)
+            else:
+                break
+        await tried.close()
+
+
+async def rotate_wrongly(radio: str) -> None:
+    """Change one of identifier and address without the other: which one the radio lets us keep."""
+    clock, timing = SystemClock(), Timing.production()
+    if radio == "bluez":
+        speaker = BluezRadio("hci0", clock, timing)
+        payloads = [Payload.from_service_data(bytes(20))] * TURNS
+    else:
+        speaker = BrokenHci(partial(open_named, "hci-socket:0"), clock, timing)
+        payloads = [Payload.from_service_data(bytes([turn]) * 20) for turn in range(TURNS)]
+    await speaker.start()
+    for payload in payloads:
+        await speaker.advertise(payload)
+        await asyncio.sleep(TURN_S)
+    await speaker.close()
