@@ -16,6 +16,7 @@ from forewarn_client.doctor.examination import examine
 from forewarn_client.erasing import erase as erase_data
 from forewarn_client.export_command import keys
 from forewarn_client.moving.cli import move
+from forewarn_client.page.command import page
 from forewarn_client.provisioning.cli import provision
 from forewarn_client.running import read_status, run_daemon
 from forewarn_protocol.errors import BadInput, Missing
@@ -114,6 +115,7 @@ app.command("calibrate")(calibrate)
 app.command("report")(report_command.report)
 app.command("pause")(pause_command.pause)
 app.command("resume")(pause_command.resume)
+app.command("page")(page)
 app.add_typer(keys, name="keys")
 app.add_typer(move, name="move")
 app.command("provision")(provision)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -132,6 +133,14 @@ class ClientSettings(BaseSettings):
         pattern=r"^([01]?[0-9]|2[0-3])-([01]?[0-9]|2[0-3])$",
         description="hours of local time in which the buzzer is silent: from-to; 0-0: none",
     )
+    page_host: str = Field(
+        "127.0.0.1",
+        max_length=15,
+        description="address of the person's page: 127.0.0.1, or this machine's own on a USB link",
+    )
+    page_port: int = Field(
+        0, ge=0, le=65535, description="port where the daemon offers the page; 0: only 'forewarn-client page' does"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least log lines written: debug, info, warning or error"
     )
@@ -162,6 +171,18 @@ class ClientSettings(BaseSettings):
         if not value.isprintable() or " " in value or not _fits_dns(parts.hostname):
             raise ValueError("is no address of a server")
         return value.rstrip("/")
+
+    @field_validator("page_host")
+    @classmethod
+    def _check_page_host(cls, value: str) -> str:
+        try:
+            address = IPv4Address(value)
+        except ValueError:
+            raise ValueError("is no IPv4 address") from None
+        # The page is for one person beside the machine: no wildcard, and nothing that the internet can reach.
+        if address.is_unspecified or address.is_multicast or not address.is_private:
+            raise ValueError("is not the address of this machine on a link of its own")
+        return value
 
     @field_validator("public_key", mode="before")
     @classmethod

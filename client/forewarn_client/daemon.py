@@ -17,6 +17,7 @@ from forewarn_client.forgetting import forget
 from forewarn_client.judging import judge
 from forewarn_client.listening import ScanPlan, listen
 from forewarn_client.mending import finish, is_lost, mend
+from forewarn_client.page.listener import offer_page
 from forewarn_client.pausing import Switch
 from forewarn_client.presence import only_daemon
 from forewarn_client.pulse import Pulse
@@ -142,6 +143,8 @@ class Daemon:
             jobs["signals"] = lambda: show_condition(device)
         if self._manager.listens:
             jobs["tell"] = lambda: tell_condition(device, self._manager)
+        if self._settings.page_port:
+            jobs["page"] = lambda: offer_page(self._settings)
         await self._do(device, jobs)
 
     async def _do(self, device: Device, jobs: dict[str, Job]) -> None:

@@ -93,9 +93,17 @@ def consent_of(language: Language, *, yes: bool, file: Path | None = None) -> Co
 
 
 def offer_in_words(offer: Offer, language: Language, file: Path | None = None) -> str:
+    """Say on a terminal what would be sent, to whom, what follows from it, and how to keep a day back."""
+    lines = offer_lines(offer, language, file)
+    if not offer.asks_for_code_alone and offer.finding is not TestType.NEGATIVE:
+        lines.append(say(language, "report.drop"))
+    return "\n".join(lines)
+
+
+def offer_lines(offer: Offer, language: Language, file: Path | None = None) -> list[str]:
     """Say what would be sent, to whom, and what follows from it."""
     if offer.asks_for_code_alone:
-        return say(language, "report.code", server=offer.server)
+        return [say(language, "report.code", server=offer.server)]
     changed, new = (
         [day.isoformat() for day in days if day not in offer.dropped] for days in (offer.changed, offer.offered)
     )
@@ -107,12 +115,12 @@ def offer_in_words(offer: Offer, language: Language, file: Path | None = None) -
 
     if not changed:
         what = [tell("report.what" if file is None else "report.what_file", new)]
-        follows: tuple[str, ...] = ("who", "limit", "drop")
+        follows: tuple[str, ...] = ("who", "limit")
     elif offer.finding is TestType.NEGATIVE:
         what, follows = [tell("report.withdraw", changed)], ("withdraw_follows",)
     else:
         what = [tell("report.confirm", changed), *([tell("report.confirm_new", new)] if new else [])]
-        follows = ("who", "limit", "once", "drop")
+        follows = ("who", "limit", "once")
     if changed:
         what.append(tell("report.to_server" if file is None else "report.to_file"))
-    return "\n".join([*what, *(say(language, f"report.{part}") for part in follows)])
+    return [*what, *(say(language, f"report.{part}") for part in follows)]

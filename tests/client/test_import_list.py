@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-TOO_BIG = {"numpy", "rich", "babel", "matplotlib", "structlog", "sqlalchemy", "bleak", "bumble"}
+TOO_BIG = {"numpy", "rich", "babel", "matplotlib", "structlog", "sqlalchemy", "bleak", "bumble", "jinja2"}
 """`bleak` and `bumble` are for the radios of those names; this daemon has the one in the process."""
 
 # The whole product's process: its command line and a daemon that has come to work, which then gets its SIGTERM.
