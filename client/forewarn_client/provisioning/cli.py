@@ -8,7 +8,7 @@ import typer
 
 from forewarn_client.config import ClientSettings
 from forewarn_client.doctor.examination import examine
-from forewarn_client.page.keys import PageKeys
+from forewarn_client.page.address import link
 from forewarn_client.provisioning.badge import FIRST_BOOT_UNIT, first_boot_unit, write_badge, write_settings
 from forewarn_client.provisioning.labels import label_sheet
 from forewarn_client.provisioning.site import Site
@@ -96,8 +96,7 @@ def _here(context: typer.Context, site: Site, *, as_json: bool) -> None:
 
 
 def _link(settings: ClientSettings, boot: Path) -> str | None:
-    host, port = getattr(settings, "page_host", ""), getattr(settings, "page_port", 0)
-    return f"http://{host}:{port}/open/{PageKeys.open(boot).token}" if port else None
+    return link(settings.model_copy(update={"data": boot}), settings.page_port) if settings.page_port else None
 
 
 def _refuse_checkout(out: Path) -> None:

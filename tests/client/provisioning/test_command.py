@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import segno
 
 from forewarn_client import cli
 from forewarn_client.config import ClientSettings
@@ -53,6 +54,17 @@ def test_a_badges_number_is_on_its_label_and_in_no_file_of_its_card(tmp_path: Pa
     boot = out / "badge-7341" / "forewarn"
     assert [path for path in boot.iterdir() if b"7341" in path.read_bytes() and path.suffix == ".toml"] == []
     assert (boot / "page.key").stat().st_size == 32, "random bytes and nothing else"
+
+
+def test_a_badge_with_a_page_on_its_usb_link_gets_a_slip_for_its_wearer(tmp_path: Path, capsys: Captured) -> None:
+    page = 'page_host = "10.55.0.1"\npage_port = 80\n'
+    site, out = write_site(tmp_path, HEAD + BADGE + page), tmp_path / "out"
+    assert call("provision", "--site", site, "--count", 2, "--out", out) == 0
+    capsys.readouterr()
+    sheet = (out / "labels.html").read_text()
+    for number in (1, 2):
+        token = PageKeys.open(out / f"badge-{number:02}" / "forewarn").token
+        assert segno.make(f"http://10.55.0.1:80/open/{token}", micro=False).svg_inline(border=2, omitsize=True) in sheet
 
 
 def test_a_label_says_what_flashes_mean_and_only_a_slip_with_a_page_holds_a_picture(tmp_path: Path) -> None:
