@@ -5,7 +5,7 @@ registration, refusal while a scan runs on a controller without extended adverti
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -16,11 +16,17 @@ from bleak.backends.bluezdbus import manager as bleak_manager
 from dbus_fast import BusType, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
+from forewarn_client.radio.bluez import BluezRadio
+from forewarn_client.timing import Timing
+from forewarn_protocol.advertisement import decode
 from forewarn_shell.clock import Clock
+from tests.client.fake_kernel import DEVICE_FOUND, MONITOR_FOUND, FakeKernel, Instance, heard
 
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _OBJECTS = "org.freedesktop.DBus.ObjectManager"
 NONSENSE, SILENCE = "nonsense", "silence"
+PUBLIC = "F0:00:00:00:00:01"
+_UUID = "0000fd6f-0000-1000-8000-00805f9b34fb"
 
 
 @dataclass
@@ -36,6 +42,7 @@ class Spoken:
 class Adapter:
     path: str
     powered: bool = True
+    discoverable: bool = False
     spoken: list[Spoken] = field(default_factory=list)
     monitors: set[str] = field(default_factory=set)
     filters: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -53,13 +60,23 @@ class FakeBluez:
     experimental: bool = True
     keeps_address: bool = False
     rssi_dbm: int = -60
+    strengths_dbm: Iterator[int] | None = None
+    """Of one advertisement after the other, as the kernel tells of them; else all are `rssi_dbm`."""
     on_air: list[tuple[str, str, bytes, str]] = field(default_factory=list)
     adapters: dict[str, Adapter] = field(default_factory=dict)
     wrong: dict[str, list[str]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     refused: int = 0
+    refuses_all: bool = False
+    """As some kernels of Raspberry Pi OS make it, whatever is registered."""
     _random: Random = field(default_factory=lambda: Random(7))
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.kernel = FakeKernel(self._begin_instance, self._end_instance, extended=not self.legacy)
+
+    def radio(self, name: str, timing: Timing, **settings: Any) -> BluezRadio:
+        return BluezRadio(name, self.clock, timing, open_management=self.kernel.open, **settings)
 
     def adapter(self, name: str) -> Adapter:
         path = f"/org/bluez/{name}"
@@ -98,9 +115,24 @@ class FakeBluez:
                     spoken.task.cancel()
         adapter.powered = on
         if on and adapter.heard_by_kernel is not None:
-            kernel = Spoken("kernel", "", self._address(), adapter.heard_by_kernel)
+            kernel = Spoken("kernel", "", self._address(adapter), adapter.heard_by_kernel)
             self._begin(adapter, kernel)
         changed = {"Powered": Variant("b", on)}
+        await self._signal(
+            adapter.path, _PROPERTIES, "PropertiesChanged", "sa{sv}as", "org.bluez.Adapter1", changed, []
+        )
+
+    async def make_discoverable(self, name: str, *, on: bool, told_by: str = "bluetoothd") -> None:
+        """Let others connect: what is on the air goes on from the public address, and somebody says so."""
+        adapter = self.adapter(name)
+        adapter.discoverable = on
+        for spoken in list(adapter.spoken):
+            self._end(adapter, spoken)
+            self._begin(adapter, Spoken(spoken.sender, spoken.path, self._address(adapter), spoken.properties))
+        if told_by == "kernel":
+            self.kernel.set_connectable(_number(adapter), on=on)
+            return
+        changed = {"Discoverable": Variant("b", on)}
         await self._signal(
             adapter.path, _PROPERTIES, "PropertiesChanged", "sa{sv}as", "org.bluez.Adapter1", changed, []
         )
@@ -148,6 +180,7 @@ class FakeBluez:
             for spoken in list(adapter.spoken):
                 self._end(adapter, spoken)
         await asyncio.gather(*self._tasks)
+        self.kernel.close()
         self.bus.disconnect()
         await self.bus.wait_for_disconnect()
 
@@ -196,6 +229,8 @@ class FakeBluez:
         return ""
 
     async def _register(self, adapter: Adapter, sender: str, path: str) -> str:
+        if self.refuses_all:
+            return "org.bluez.Error.Failed"
         if self.legacy and (adapter.discovering or adapter.monitors):
             # Set Random Address is refused while scanning, and what was on the air is gone.
             self.refused += 1
@@ -219,7 +254,7 @@ class FakeBluez:
         for spoken in list(adapter.spoken):
             self._end(adapter, spoken)
         adapter.heard_by_kernel = None
-        self._begin(adapter, Spoken(sender, path, self._address(), reply.body[0]))
+        self._begin(adapter, Spoken(sender, path, self._address(adapter), reply.body[0]))
         return ""
 
     def _begin(self, adapter: Adapter, spoken: Spoken) -> None:
@@ -233,6 +268,20 @@ class FakeBluez:
         if spoken.task:
             spoken.task.cancel()
 
+    def _begin_instance(self, number: int, instance: Instance) -> None:
+        adapter = self.adapter(f"hci{number}")
+        service_data = Variant("a{sv}", {_UUID: Variant("ay", decode(instance.data).service_data)})
+        interval = Variant("u", round(instance.interval_s * 1000))
+        properties = {"ServiceData": service_data, "MinInterval": interval, "Type": Variant("s", "kernel")}
+        self._begin(adapter, Spoken("instance", "", self._address(adapter), properties))
+
+    def _end_instance(self, number: int) -> bool:
+        adapter = self.adapter(f"hci{number}")
+        found = [one for one in adapter.spoken if one.sender == "instance"]
+        for one in found:
+            self._end(adapter, one)
+        return bool(found)
+
     def _forget(self, sender: str) -> None:
         for adapter in self.adapters.values():
             for spoken in [one for one in adapter.spoken if one.sender == sender]:
@@ -245,7 +294,10 @@ class FakeBluez:
         due_s = self.clock.monotonic()
         while True:
             for receiver in list(self.adapters.values()):
-                if receiver is not adapter and receiver.powered and self._is_reported(receiver, spoken.address):
+                if receiver is adapter or not receiver.powered:
+                    continue
+                self._tell(receiver, spoken.address, service_data)
+                if self._is_reported(receiver, spoken.address):
                     await self._report(
                         receiver,
                         spoken.address,
@@ -255,6 +307,18 @@ class FakeBluez:
                     )
             due_s += interval_s
             await self.clock.sleep_until(due_s)
+
+    def _tell(self, receiver: Adapter, address: str, service_data: bytes) -> None:
+        """Tell by the management socket, as measured: all of a passive scan, of an active one each neighbour once."""
+        data = b"\x02\x01\x04\x03\x03\x6f\xfd\x17\x16\x6f\xfd" + service_data
+        if receiver.monitors:
+            event = DEVICE_FOUND if receiver.discovering else MONITOR_FOUND
+        elif receiver.discovering and address not in receiver.reported:
+            event = DEVICE_FOUND
+        else:
+            return
+        rssi_dbm = self.rssi_dbm if self.strengths_dbm is None else next(self.strengths_dbm)
+        self.kernel.tell(event, _number(receiver), heard(address, data, rssi_dbm))
 
     def _is_reported(self, receiver: Adapter, address: str) -> bool:
         """How often bluetoothd tells of a neighbour, as measured: every time only with both ways of scanning."""
@@ -270,8 +334,7 @@ class FakeBluez:
         self, receiver: Adapter, address: str, service_data: bytes, rssi_dbm: int | None, *, new: bool
     ) -> None:
         path = f"{receiver.path}/dev_{address.replace(':', '_')}"
-        uuid = "0000fd6f-0000-1000-8000-00805f9b34fb"
-        changed = {"ServiceData": Variant("a{sv}", {uuid: Variant("ay", service_data)})}
+        changed = {"ServiceData": Variant("a{sv}", {_UUID: Variant("ay", service_data)})}
         if rssi_dbm is not None:
             changed["RSSI"] = Variant("n", rssi_dbm)
             receiver.reported[address] = rssi_dbm
@@ -281,14 +344,16 @@ class FakeBluez:
                 "Adapter": Variant("o", receiver.path),
                 "Address": Variant("s", address),
                 "Alias": Variant("s", address.replace(":", "-")),
-                "UUIDs": Variant("as", [uuid]),
+                "UUIDs": Variant("as", [_UUID]),
             }
             interfaces = {"org.bluez.Device1": device | changed}
             await self._signal("/", _OBJECTS, "InterfacesAdded", "oa{sa{sv}}", path, interfaces)
         else:
             await self._signal(path, _PROPERTIES, "PropertiesChanged", "sa{sv}as", "org.bluez.Device1", changed, [])
 
-    def _address(self) -> str:
+    def _address(self, adapter: Adapter) -> str:
+        if adapter.discoverable:
+            return PUBLIC
         if self.keeps_address:
             return "00:00:00:00:00:01"
         return ":".join(f"{byte:02X}" for byte in (self._random.getrandbits(46) | 1).to_bytes(6, "big"))
@@ -301,7 +366,11 @@ class FakeBluez:
         if not self.legacy:
             manager["SupportedSecondaryChannels"] = Variant("as", ["1M", "2M"])
         interfaces = {
-            "org.bluez.Adapter1": {"Powered": Variant("b", adapter.powered), "Roles": Variant("as", ["central"])},
+            "org.bluez.Adapter1": {
+                "Powered": Variant("b", adapter.powered),
+                "Discoverable": Variant("b", adapter.discoverable),
+                "Roles": Variant("as", ["central"]),
+            },
             "org.bluez.LEAdvertisingManager1": manager,
         }
         if self.experimental:
@@ -310,6 +379,10 @@ class FakeBluez:
 
     async def _signal(self, path: str, interface: str, member: str, signature: str, *body: object) -> None:
         await self.bus.send(Message.new_signal(path, interface, member, signature, list(body)))
+
+
+def _number(adapter: Adapter) -> int:
+    return int(adapter.path.rpartition("hci")[2])
 
 
 @asynccontextmanager

@@ -39,7 +39,7 @@ async def fake(system_bus: str) -> AsyncIterator[FakeBluez]:
 
 @pytest.fixture
 async def radio(fake: FakeBluez) -> AsyncIterator[BluezRadio]:
-    radio = BluezRadio("hci0", fake.clock, TIMING)
+    radio = fake.radio("hci0", TIMING)
     await radio.start()
     yield radio
     await radio.close()
@@ -99,7 +99,7 @@ async def test_it_says_what_the_adapter_can_do(fake: FakeBluez, radio: BluezRadi
 async def test_a_rotation_inside_a_scan_stops_the_scan_first(fake: FakeBluez, radio: BluezRadio) -> None:
     fake.legacy = True
     fake.adapter("hci1")
-    other = BluezRadio("hci1", fake.clock, TIMING)
+    other = fake.radio("hci1", TIMING)
     await other.start()
     await other.advertise(payload(9))
     await radio.advertise(payload(1))
@@ -284,7 +284,7 @@ async def test_the_same_report_with_a_real_strength_is_a_sample(fake: FakeBluez,
 
 async def test_without_experimental_features_a_window_is_three_short_ones(fake: FakeBluez, radio: BluezRadio) -> None:
     fake.experimental = False
-    other = BluezRadio("hci1", fake.clock, TIMING)
+    other = fake.radio("hci1", TIMING)
     await other.start()
     await other.advertise(payload(5))
     await radio.start()
@@ -298,7 +298,7 @@ async def test_without_experimental_features_a_window_is_three_short_ones(fake: 
     ["GetManagedObjects", "RegisterAdvertisement", "UnregisterAdvertisement", "RegisterMonitor", "StartDiscovery"],
 )
 async def test_a_service_that_answers_nonsense_ends_in_one_line(fake: FakeBluez, member: str, answer: str) -> None:
-    radio = BluezRadio("hci0", fake.clock, TIMING, patience_s=0.1 if answer == SILENCE else 10)
+    radio = fake.radio("hci0", TIMING, patience_s=0.1 if answer == SILENCE else 10)
     fake.wrong[member] = [answer] * 20
     # Of these two answers bleak reads nothing but whether they are errors.
     is_unseen = answer == NONSENSE and member in {"RegisterMonitor", "StartDiscovery"}
@@ -343,7 +343,7 @@ async def test_no_log_holds_an_address_or_an_identifier(
     fake: FakeBluez, radio: BluezRadio, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    other = BluezRadio("hci1", fake.clock, TIMING)
+    other = fake.radio("hci1", TIMING)
     await other.start()
     await other.advertise(payload(0x41))
     assert await listen(radio, 2)
@@ -383,7 +383,7 @@ async def test_a_scan_that_cannot_go_on_after_a_rotation_says_so_and_the_rotatio
 
 
 async def test_after_bluetoothds_return_everything_is_heard_again(fake: FakeBluez, radio: BluezRadio) -> None:
-    other = BluezRadio("hci1", fake.clock, TIMING)
+    other = fake.radio("hci1", TIMING)
     await other.start()
     await other.advertise(payload(1))
     assert await listen(radio, 2)
@@ -425,7 +425,7 @@ async def test_a_rotation_that_is_cancelled_and_fails_leaves_silence(fake: FakeB
 
 async def test_a_daemon_that_ends_at_power_on_leaves_no_noise(fake: FakeBluez) -> None:
     fake.legacy = True
-    radio = BluezRadio("hci0", fake.clock, TIMING, patience_s=0.3)
+    radio = fake.radio("hci0", TIMING, patience_s=0.3)
     await radio.start()
     await radio.advertise(payload(1))
     await fake.power("hci0", on=False)
@@ -463,7 +463,7 @@ async def test_a_daemon_outlives_bluetoothd_and_speaks_anew(
     fake: FakeBluez, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = ClientSettings(data=tmp_path / "a", radio="bluez")
-    radio = BluezRadio("hci0", fake.clock, TIMING)
+    radio = fake.radio("hci0", TIMING)
     task = asyncio.create_task(Daemon(settings, fake.clock, radio, TIMING).run())
     await until(lambda: len(fake.on_air) == 1)
     await fake.vanish()

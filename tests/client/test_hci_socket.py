@@ -13,10 +13,11 @@ import pytest
 
 from forewarn_client.config import ClientSettings
 from forewarn_client.radio import AdvertisingReport
+from forewarn_client.radio.bluetooth_socket import USER_CHANNEL, bind_channel
 from forewarn_client.radio.choosing import choose_radio
 from forewarn_client.radio.hci import HciRadio
 from forewarn_client.radio.hci_link import open_named
-from forewarn_client.radio.hci_socket import SocketSink, SocketSource, SocketTransport, _sentence, _take
+from forewarn_client.radio.hci_socket import SocketSink, SocketSource, SocketTransport, _sentence
 from forewarn_client.timing import Timing
 from forewarn_protocol.advertisement import Payload, encode
 from forewarn_protocol.errors import BadSettings, Missing
@@ -131,11 +132,9 @@ def test_why_an_adapter_cannot_be_taken_and_what_to_do(number: int, advice: str)
     assert advice in _sentence(7, number)
 
 
-def test_a_socket_that_the_kernel_will_not_bind_is_closed() -> None:
-    raw = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    with pytest.raises(Missing, match="hci7 can't be taken"):
-        _take(raw, 7)
-    assert raw.fileno() == -1
+def test_a_socket_of_another_kind_is_not_bound_to_a_channel() -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as raw, pytest.raises(OSError):  # noqa: PT011 - any number
+        bind_channel(raw, 7, USER_CHANNEL)
 
 
 @pytest.mark.parametrize(

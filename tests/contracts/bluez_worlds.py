@@ -1,7 +1,7 @@
 """Where `bluez` radios hear each other: the adapters of a fake bluetoothd, in time that runs faster."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from random import Random
 
 import pytest
@@ -28,11 +28,19 @@ class Bluez:
         adapter = f"hci{self._names.index(name)}"
         self._fake.adapter(adapter)
         self._fake.keeps_address = self._fake.keeps_address or broken
-        return BluezRadio(adapter, self.clock, self._timing)
+        return self._fake.radio(adapter, self._timing)
 
 
-@asynccontextmanager
-async def bluez(request: pytest.FixtureRequest) -> AsyncIterator[Bluez]:
-    address = request.getfixturevalue("system_bus")
-    async with fake_bluez(address, ScaledClock(1_750_000_000, 10)) as fake:
-        yield Bluez(fake)
+def bluez(
+    *, tapped: bool = False, refuses: bool = False
+) -> Callable[[pytest.FixtureRequest], AbstractAsyncContextManager[Bluez]]:
+    """Open a world in which the kernel tells of all that it hears, or bluetoothd refuses every advertisement."""
+
+    @asynccontextmanager
+    async def opening(request: pytest.FixtureRequest) -> AsyncIterator[Bluez]:
+        address = request.getfixturevalue("system_bus")
+        async with fake_bluez(address, ScaledClock(1_750_000_000, 10), refuses_all=refuses) as fake:
+            fake.kernel.trusted = tapped
+            yield Bluez(fake)
+
+    return opening

@@ -73,7 +73,8 @@ def by_itself(kind: Callable[[], World]) -> Opening:
 
 
 WORLDS: dict[str, Opening] = {
-    "bluez": bluez,
+    "bluez": bluez(),
+    "bluez, tapped": bluez(tapped=True),
     "hci, extended": by_itself(Hci),
     "hci, legacy": by_itself(LegacyHci),
     "loopback": by_itself(Loopback),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tests.fuzz.target import Target
 
-PARSERS = ("advertisement", "export", "feed", "message", "publish", "sighting")
+PARSERS = ("advertisement", "export", "feed", "management", "message", "publish", "sighting")
 PLANTED = "planted"
 """A parser with a fault, which is found or the fuzzer sees nothing."""
 CORPUS = Path(__file__).parent / "corpus"

@@ -6,9 +6,15 @@ from typing import Any, Self
 from forewarn_client.doctor.checks import Check
 from forewarn_client.doctor.faults import Stack, judge_versions
 from forewarn_client.doctor.machine import Machine
-from forewarn_client.radio.bluez.bluetoothd import ADAPTER, ADVERTISING_MANAGER, MONITOR_MANAGER, Bluetoothd
+from forewarn_client.radio.bluez.bluetoothd import (
+    ADAPTER,
+    ADVERTISING_MANAGER,
+    MONITOR_MANAGER,
+    Bluetoothd,
+    is_connectable,
+)
 from forewarn_client.radio.bluez.radio import PATIENCE_S, capabilities_of
-from forewarn_client.radio.bluez.sentences import SWITCHED_OFF, no_adapter
+from forewarn_client.radio.bluez.sentences import CONNECTABLE, SWITCHED_OFF, no_adapter
 from forewarn_protocol.errors import Missing
 
 
@@ -22,6 +28,7 @@ class Adapter:
     speaks: bool
     extended_advertising: bool
     experimental: bool
+    connectable: bool = False
 
     @classmethod
     def of(cls, name: str, interfaces: dict[str, dict[str, Any]]) -> Self | None:
@@ -37,6 +44,7 @@ class Adapter:
             speaks=manager is not None,
             extended_advertising=manager is not None and capabilities_of(manager).extended_advertising,
             experimental=MONITOR_MANAGER in interfaces,
+            connectable=is_connectable(properties),
         )
 
 
@@ -63,7 +71,7 @@ async def examine_bluez(adapter: str, machine: Machine) -> tuple[list[Check], St
     if found is None:
         return [Check.failure("adapter", no_adapter(adapter), missing=True)], None
     stack = Stack(machine, found.extended_advertising, found.experimental)
-    return [*judge_adapter(found), *judge_versions(stack), _rights(machine)], stack
+    return [*judge_adapter(found), *judge_versions(stack), _rights(found, machine)], stack
 
 
 def judge_adapter(adapter: Adapter) -> list[Check]:
@@ -74,6 +82,8 @@ def judge_adapter(adapter: Adapter) -> list[Check]:
 def _power(adapter: Adapter) -> Check:
     if not adapter.powered:
         return Check.failure("adapter", SWITCHED_OFF, missing=True)
+    if adapter.connectable:
+        return Check.failure("adapter", CONNECTABLE)
     return Check.ok("adapter", f"{adapter.name} is there and switched on; this user may ask bluetoothd")
 
 
@@ -106,11 +116,13 @@ def _experimental(adapter: Adapter) -> Check:
     )
 
 
-def _rights(machine: Machine) -> Check:
-    if machine.may_administer_network:
-        return Check.ok("rights", "CAP_NET_ADMIN is there: every sample of signal strength can be had")
-    return Check.warning(
-        "rights",
-        "this user lacks CAP_NET_ADMIN, so that some samples of signal strength are missed: give the daemon's unit "
-        "AmbientCapabilities=CAP_NET_ADMIN",
-    )
+def _rights(adapter: Adapter, machine: Machine) -> Check:
+    if not machine.may_administer_network:
+        return Check.warning(
+            "rights",
+            "this user lacks CAP_NET_ADMIN, so that some samples of signal strength are missed: give the daemon's unit "
+            "AmbientCapabilities=CAP_NET_ADMIN",
+        )
+    if not adapter.experimental:
+        return Check.ok("rights", "CAP_NET_ADMIN is there; every sample needs --experimental as well")
+    return Check.ok("rights", "CAP_NET_ADMIN is there: every sample of signal strength is heard, by passive scans")

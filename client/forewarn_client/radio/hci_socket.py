@@ -5,11 +5,9 @@ is pulled out.
 """
 
 import asyncio
-import ctypes
 import errno
 import os
 import socket
-import struct
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
@@ -17,11 +15,9 @@ from typing import Final
 from bumble.core import InvalidPacketError
 from bumble.transport.common import ParserSource, Transport
 
+from forewarn_client.radio.bluetooth_socket import USER_CHANNEL, open_channel
 from forewarn_protocol.errors import Missing
 
-_AF_BLUETOOTH: Final = 31
-_BTPROTO_HCI: Final = 1
-_USER_CHANNEL: Final = 1
 _LONGEST_PACKET_BYTES: Final = 4096
 
 _REASONS: Final[Mapping[int, str]] = {
@@ -100,20 +96,9 @@ def open_adapter(index: int) -> SocketTransport:
         Missing: there is none, it is in use, or this process may not.
     """
     try:
-        taken = socket.socket(_AF_BLUETOOTH, socket.SOCK_RAW, _BTPROTO_HCI)
+        return SocketTransport(open_channel(index, USER_CHANNEL))
     except OSError as error:
         raise Missing(_sentence(index, error.errno or 0)) from error
-    _take(taken, index)
-    return SocketTransport(taken)
-
-
-def _take(raw: socket.socket, index: int) -> None:
-    # Before 3.14 Python's own bind() has no word for the channel.
-    address = struct.pack("=HHH", _AF_BLUETOOTH, index, _USER_CHANNEL)
-    if ctypes.CDLL(None, use_errno=True).bind(raw.fileno(), address, len(address)):
-        number = ctypes.get_errno()
-        raw.close()
-        raise Missing(_sentence(index, number))
 
 
 def _sentence(index: int, number: int) -> str:

@@ -1,5 +1,6 @@
 """What the doctor says of facts: each known fault with its version, and the version beside it without."""
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -71,6 +72,7 @@ def test_each_known_fault_is_recognised_and_the_version_beside_it_is_not_blamed(
         (Adapter("hci0", True, True, True, True, False), {"experimental": WARNING}),  # noqa: FBT003
         (Adapter("hci0", True, False, True, True, True), {"roles": FAILURE}),  # noqa: FBT003
         (Adapter("hci0", True, True, False, True, True), {"roles": FAILURE}),  # noqa: FBT003
+        (replace(GOOD, connectable=True), {"adapter": FAILURE}),
         (Adapter("hci0", False, False, False, True, True), {"adapter": FAILURE, "roles": WARNING}),  # noqa: FBT003
     ],
 )

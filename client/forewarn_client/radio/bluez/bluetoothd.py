@@ -43,7 +43,7 @@ class CallFailed(Exception):
 class Bluetoothd:
     """The service behind one adapter.
 
-    `on_change` gets what happened, in a word: "off", "on", "gone", "ended", "cut off", "sleep" or "wake".
+    `on_change` gets what happened, in a word: "off", "on", "connectable", "gone", "ended", "cut off", "sleep", "wake".
     """
 
     def __init__(self, adapter: str, patience_s: float, on_change: Callable[[str], None]) -> None:
@@ -220,10 +220,17 @@ class Bluetoothd:
         body = message.body
         match (message.member, message.signature):
             case "PropertiesChanged", "sa{sv}as" if message.path == self.path and body[0] == ADAPTER:
-                powered = body[1].get("Powered")
-                return None if powered is None else "on" if powered.value is True else "off"
+                changed = {name: value.value for name, value in body[1].items()}
+                if "Powered" in changed:
+                    return "on" if changed["Powered"] is True else "off"
+                return "connectable" if is_connectable(changed) else None
             case "InterfacesRemoved", "oas" if body[0] == self.path and ADAPTER in body[1]:
                 return "gone"
             case "InterfacesAdded", "oa{sa{sv}}" if body[0] == self.path and ADAPTER in body[1]:
                 return "on"
         return None
+
+
+def is_connectable(properties: dict[str, Any]) -> bool:
+    """Tell whether an adapter lets others connect, by its properties: only since BlueZ 5.69 it says so by itself."""
+    return properties.get("Discoverable") is True or properties.get("Connectable") is True

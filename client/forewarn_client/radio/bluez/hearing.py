@@ -1,7 +1,7 @@
 """What bleak hears: a scan that is begun, interrupted for a rotation, gone on with, and ended."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from bleak import BleakScanner
@@ -15,6 +15,8 @@ from dbus_fast.errors import AuthError, DBusError, InvalidAddressError
 from forewarn_client.radio import REAL_RSSI_DBM, AdvertisingReport
 from forewarn_client.radio.bluez.advertisement import uuid_128
 from forewarn_client.radio.bluez.bluetoothd import CallFailed
+from forewarn_client.radio.bluez.management import Management
+from forewarn_client.radio.bluez.management_packets import Sample
 from forewarn_client.radio.bluez.sentences import NO_BUS, NONSENSE, SILENT
 from forewarn_protocol.advertisement import SERVICE_DATA_BYTES
 from forewarn_protocol.errors import Missing
@@ -22,6 +24,8 @@ from forewarn_shell.clock import Clock
 
 _ANY_STRENGTH_DBM: Final = -127
 """As a filter it is no filter, but with it bluetoothd reports each change of strength."""
+_MOST_WAITING: Final = 4096
+"""Reports between two turns of their reader; a flood beyond is lost rather than kept."""
 _NO_BUS: Final = (OSError, EOFError, AuthError, InvalidAddressError)
 # What bleak itself raises where an answer lacks a part, or is of another kind than it expects.
 _NOT_UNDERSTOOD: Final = (AssertionError, AttributeError, BleakError, DBusError, LookupError, TypeError, ValueError)
@@ -30,15 +34,26 @@ _NOT_UNDERSTOOD: Final = (AssertionError, AttributeError, BleakError, DBusError,
 class Hearing:
     """One scan window on one adapter. The caller holds the lock over `begin` and `pause`.
 
-    With `passive`, a passive scanner begins first: the active one beside it then gets every sample.
+    With `passive` and a tap in the kernel, a passive scanner is enough. Without a tap, the active one that begins after
+    it gets every sample.
     """
 
-    def __init__(self, adapter: str, service_uuid: int, clock: Clock, patience_s: float, *, passive: bool) -> None:
+    def __init__(
+        self,
+        adapter: str,
+        service_uuid: int,
+        clock: Clock,
+        patience_s: float,
+        management: Management,
+        *,
+        passive: bool,
+    ) -> None:
         self._adapter = adapter
         self._uuid = uuid_128(service_uuid)
         self._pattern = OrPattern(0, AdvertisementDataType.SERVICE_DATA_UUID16, service_uuid.to_bytes(2, "little"))
         self._clock = clock
         self._patience_s = patience_s
+        self._management = management
         self._passive = passive
         self._scanners: list[BleakScanner] = []
         self._heard: list[AdvertisingReport] = []
@@ -51,22 +66,21 @@ class Hearing:
             CallFailed: bluetoothd refuses; nothing scans then.
             Missing: bluetoothd is not there, or makes no sense.
         """
-        filters = BlueZDiscoveryFilters(RSSI=_ANY_STRENGTH_DBM, DuplicateData=True)
-        wanted = [BleakScanner(self._hear, bluez=BlueZScannerArgs(adapter=self._adapter, filters=filters))]
-        if self._passive:
-            bluez = BlueZScannerArgs(adapter=self._adapter, or_patterns=[self._pattern])
-            # Its callback hears nothing: both are fed by the same signals, and each sample counts once.
-            wanted.insert(0, BleakScanner(_ignore, scanning_mode="passive", bluez=bluez))
+        is_tapped = self._management.is_tapped
         try:
-            for scanner in wanted:
-                self._scanners.append(scanner)
-                await self._step(scanner.start())
+            # Each sample counts once: where the kernel tells of it, nothing that bluetoothd tells of does.
+            self._management.listen(self._keep if is_tapped else None)
+            if self._passive:
+                await self._start(self._passive_scanner())
+            if not (self._passive and is_tapped):
+                await self._start(self._active_scanner(_ignore if is_tapped else self._hear))
         except BaseException:
             await self.pause()
             raise
 
     async def pause(self) -> None:
         """Stop scanning; harmless when nothing scans, and where bluetoothd has gone nothing does."""
+        self._management.listen(None)
         while self._scanners:
             try:
                 await self._step(self._scanners.pop().stop())
@@ -79,6 +93,19 @@ class Hearing:
             raise self.fault
         heard, self._heard = self._heard, []
         yield from (report for report in heard if report.monotonic_s < closes_s)
+
+    def _passive_scanner(self) -> BleakScanner:
+        # Its callback hears nothing: what it gets, the kernel or the active scanner has told of, too.
+        bluez = BlueZScannerArgs(adapter=self._adapter, or_patterns=[self._pattern])
+        return BleakScanner(_ignore, scanning_mode="passive", bluez=bluez)
+
+    def _active_scanner(self, hear: Callable[[BLEDevice, AdvertisementData], None]) -> BleakScanner:
+        filters = BlueZDiscoveryFilters(RSSI=_ANY_STRENGTH_DBM, DuplicateData=True)
+        return BleakScanner(hear, bluez=BlueZScannerArgs(adapter=self._adapter, filters=filters))
+
+    async def _start(self, scanner: BleakScanner) -> None:
+        self._scanners.append(scanner)
+        await self._step(scanner.start())
 
     async def _step(self, step: Any) -> None:
         try:
@@ -102,7 +129,12 @@ class Hearing:
             address = bytes.fromhex(device.address.replace(":", ""))
         except (AttributeError, ValueError):  # no address: nothing that a controller received
             return
-        self._heard.append(AdvertisingReport(self._clock.monotonic(), address, heard.rssi, service_data))
+        self._keep(Sample(address, heard.rssi, service_data))
+
+    def _keep(self, sample: Sample) -> None:
+        if len(self._heard) < _MOST_WAITING:
+            now_s = self._clock.monotonic()
+            self._heard.append(AdvertisingReport(now_s, sample.address, sample.rssi_dbm, sample.service_data))
 
 
 def _ignore(device: BLEDevice, heard: AdvertisementData) -> None:

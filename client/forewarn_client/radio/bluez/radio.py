@@ -4,14 +4,24 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from forewarn_client.radio import AdvertisingReport, Capabilities
 from forewarn_client.radio.bluez.advertisement import Advertisement
-from forewarn_client.radio.bluez.bluetoothd import ADAPTER, ADVERTISING_MANAGER, MONITOR_MANAGER, Bluetoothd, CallFailed
+from forewarn_client.radio.bluez.bluetoothd import (
+    ADAPTER,
+    ADVERTISING_MANAGER,
+    MONITOR_MANAGER,
+    Bluetoothd,
+    CallFailed,
+    is_connectable,
+)
 from forewarn_client.radio.bluez.hearing import Hearing
+from forewarn_client.radio.bluez.management import Management, OpenSocket, open_control
 from forewarn_client.radio.bluez.sentences import (
     ASLEEP,
+    CONNECTABLE,
     NO_BUS,
     NO_SERVICE,
     RELEASED,
@@ -47,6 +57,7 @@ class BluezRadio:
         *,
         service_uuid: int = EXPOSURE_NOTIFICATION_UUID,
         patience_s: float = PATIENCE_S,
+        open_management: OpenSocket = open_control,
     ) -> None:
         self._adapter = adapter
         self._clock = clock
@@ -54,6 +65,7 @@ class BluezRadio:
         self._service_uuid = service_uuid
         self._patience_s = patience_s
         self._bluetoothd = Bluetoothd(adapter, patience_s, self._learn)
+        self._management = Management(adapter, service_uuid, patience_s, self._learn, open_management)
         self._lock = asyncio.Lock()
         self._started = False
         self._passive = False
@@ -79,9 +91,12 @@ class BluezRadio:
                 raise Missing(no_adapter(self._adapter))
             if adapter.get("Powered") is not True:
                 raise Missing(SWITCHED_OFF)
+            await self._management.open()
+            if self._management.connectable or is_connectable(adapter):
+                raise Missing(CONNECTABLE)
             self._passive = MONITOR_MANAGER in interfaces
             self._fault, self._started = None, True
-            return capabilities_of(manager)
+            return replace(capabilities_of(manager), every_rssi_sample=self._passive and self._management.is_tapped)
 
     async def advertise(self, payload: Payload) -> None:
         """Fall silent, pause, speak under the new address that bluetoothd draws; a running scan waits meanwhile."""
@@ -113,7 +128,9 @@ class BluezRadio:
         closes_s = opens_s + window_s
         parts = 1 if self._passive else _SHORT_WINDOWS
         begins_s = [opens_s + window_s * part / parts for part in range(1, parts)]
-        hearing = Hearing(self._adapter, self._service_uuid, self._clock, self._patience_s, passive=self._passive)
+        hearing = Hearing(
+            self._adapter, self._service_uuid, self._clock, self._patience_s, self._management, passive=self._passive
+        )
         try:
             await _to_its_end(self._begin(hearing))
             while (now_s := self._clock.monotonic()) < closes_s:
@@ -135,6 +152,7 @@ class BluezRadio:
             with suppress(Missing):
                 await self._fall_silent()
             self._started = False
+            self._management.close()
             await self._bluetoothd.leave()
 
     async def _rotate(self, payload: Payload) -> None:
@@ -222,6 +240,7 @@ class BluezRadio:
     def _learn(self, change: str) -> None:
         faults = {
             "off": SWITCHED_OFF,
+            "connectable": CONNECTABLE,
             "gone": no_adapter(self._adapter),
             "ended": NO_SERVICE,
             "cut off": NO_BUS,
@@ -280,7 +299,7 @@ def capabilities_of(manager: dict[str, Any]) -> Capabilities:
             least, most = low, high
     return Capabilities(
         extended_advertising=isinstance(channels, list) and bool(channels),
-        every_rssi_sample=False,  # what bleak gets depends on BlueZ's version; only the management socket promises it
+        every_rssi_sample=False,  # what bleak gets depends on BlueZ's version
         flags_settable=False,
         tx_power_range_dbm=(least, most),
     )

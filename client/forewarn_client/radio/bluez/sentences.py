@@ -9,6 +9,11 @@ SILENT: Final = 'bluetoothd does not answer: run "systemctl restart bluetooth"'
 SWITCHED_OFF: Final = 'Bluetooth is switched off: run "rfkill unblock bluetooth" and "bluetoothctl power on"'
 ASLEEP: Final = "the machine goes to sleep: nothing to do"
 RELEASED: Final = "bluetoothd took the advertisement off the air: nothing to do, a new one follows"
+CONNECTABLE: Final = (
+    "another program lets strangers connect to this adapter, and it would speak from its lasting address: run"
+    ' "bluetoothctl discoverable off"'
+)
+KERNEL_SILENT: Final = "the kernel's Bluetooth does not answer: unplug the adapter and plug it in again, or restart"
 BUSY: Final = "another program holds the radio: end what else scans or advertises over Bluetooth"
 REFUSED: Final = (
     "bluetoothd refuses to advertise: end what else scans over Bluetooth; kernels 6.12.93 and 6.18.34 of Raspberry Pi"
