@@ -27,6 +27,8 @@ _OBJECTS = "org.freedesktop.DBus.ObjectManager"
 NONSENSE, SILENCE = "nonsense", "silence"
 PUBLIC = "F0:00:00:00:00:01"
 _UUID = "0000fd6f-0000-1000-8000-00805f9b34fb"
+Wrong = str | tuple[str, list[Any]]
+"""An answer that is none: one of the two words above, an error's name, or a signature with a body."""
 
 
 @dataclass
@@ -64,7 +66,7 @@ class FakeBluez:
     """Of one advertisement after the other, as the kernel tells of them; else all are `rssi_dbm`."""
     on_air: list[tuple[str, str, bytes, str]] = field(default_factory=list)
     adapters: dict[str, Adapter] = field(default_factory=dict)
-    wrong: dict[str, list[str]] = field(default_factory=dict)
+    wrong: dict[str, list[Wrong]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     refused: int = 0
     refuses_all: bool = False
@@ -168,7 +170,9 @@ class FakeBluez:
             if answer == SILENCE:
                 return True
             if answer == NONSENSE:
-                return Message.new_method_return(message, "s", ["bananas"])
+                answer = "s", ["bananas"]
+            if isinstance(answer, tuple):
+                return Message.new_method_return(message, *answer)
             return Message.new_error(message, answer, "as the test wishes")
         task = asyncio.create_task(self._answer(message))
         self._tasks.add(task)

@@ -66,9 +66,9 @@ async def measure(bench: Bench, orientations: int, technician: Technician) -> tu
         Missing: no radio, or the other device is not heard.
         BadInput: what was heard is no measurement, or more than two devices are at this bench.
     """
-    await bench.radio.start()
-    technician.looking()
     try:
+        await bench.radio.start()
+        technician.looking()
         session = secrets.token_bytes(SESSION_BYTES)
         reference = await _find(bench, session)
         turns = []
@@ -143,8 +143,8 @@ async def serve(bench: Bench, known: Known, *, ready: Callable[[], None], told: 
         Missing: no radio, or it is gone.
         BadInput: another reference device is at this bench.
     """
-    await bench.radio.start()
     try:
+        await bench.radio.start()
         said = Answer(secrets.token_bytes(IDENTITY_BYTES), known)
         await bench.radio.advertise(encode(said, bench.word))
         ready()

@@ -10,7 +10,7 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.errors import AuthError, DBusError, InvalidAddressError, InvalidMessageError, SignatureBodyMismatchError
 
 from forewarn_client.radio.bluez.advertisement import Advertisement
-from forewarn_client.radio.bluez.sentences import NO_BUS, NONSENSE, NOTHING_THERE, SILENT, sentence
+from forewarn_client.radio.bluez.sentences import NO_BUS, NO_PLACE, NONSENSE, NOTHING_THERE, SILENT, sentence
 from forewarn_protocol.errors import Missing
 
 BLUEZ: Final = "org.bluez"
@@ -53,6 +53,7 @@ class Bluetoothd:
         self._bus: MessageBus | None = None
         self._watch: asyncio.Task[None] | None = None
         self._owners: dict[str, str] = {}
+        self._taken_back: str | None = None
 
     @property
     def connected(self) -> bool:
@@ -125,6 +126,10 @@ class Bluetoothd:
                 self._bus.unexport(path, advertisement)
             if not isinstance(error, CallFailed):
                 await self.leave()
+            elif error.name == NO_PLACE and self._taken_back is not None:
+                # It may be held by the one before, whatever was answered then: the next try finds it free.
+                with suppress(CallFailed, Missing):
+                    await self._order("UnregisterAdvertisement", "o", self._taken_back)
             raise
 
     async def unregister(self, path: str, advertisement: Advertisement) -> None:
@@ -133,6 +138,7 @@ class Bluetoothd:
         Raises:
             Missing: bluetoothd won't, or makes no sense; the bus was left, so that it must.
         """
+        self._taken_back = path
         try:
             await self._order("UnregisterAdvertisement", "o", path)
         except CallFailed as error:

@@ -17,6 +17,7 @@ from forewarn_client.radio.bluez.advertisement import uuid_128
 from forewarn_client.radio.bluez.bluetoothd import CallFailed
 from forewarn_client.radio.bluez.management import Management
 from forewarn_client.radio.bluez.management_packets import Sample
+from forewarn_client.radio.bluez.scanners_bus import close_scanners_bus
 from forewarn_client.radio.bluez.sentences import NO_BUS, NONSENSE, SILENT
 from forewarn_protocol.advertisement import SERVICE_DATA_BYTES
 from forewarn_protocol.errors import Missing
@@ -76,6 +77,7 @@ class Hearing:
                 await self._start(self._active_scanner(_ignore if is_tapped else self._hear))
         except BaseException:
             await self.pause()
+            await close_scanners_bus(self._patience_s)
             raise
 
     async def pause(self) -> None:
@@ -85,7 +87,7 @@ class Hearing:
             try:
                 await self._step(self._scanners.pop().stop())
             except (CallFailed, Missing):
-                continue
+                await close_scanners_bus(self._patience_s)
 
     def take(self, closes_s: float) -> Iterator[AdvertisingReport]:
         """Yield what was heard since the last call, up to the end of the window; raise `fault` where there is one."""

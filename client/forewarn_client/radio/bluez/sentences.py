@@ -20,12 +20,14 @@ REFUSED: Final = (
     " OS need bluetoothd 5.87 or newer"
 )
 
+NO_PLACE: Final = "org.bluez.Error.NotPermitted"
+
 _SENTENCES: Final = {
     "org.bluez.Error.InProgress": BUSY,
     "org.bluez.Error.AlreadyExists": BUSY,
     "org.bluez.Error.Failed": REFUSED,
     "org.bluez.Error.NotReady": SWITCHED_OFF,
-    "org.bluez.Error.NotPermitted": "bluetoothd has no place for an advertisement: end what else advertises",
+    NO_PLACE: "bluetoothd has no place for an advertisement: end what else advertises",
     "org.bluez.Error.NotSupported": "this Bluetooth adapter cannot do Low Energy: use another one (setting adapter)",
     "org.bluez.Error.InvalidArguments": "bluetoothd refuses this advertisement as malformed: update BlueZ",
     "org.freedesktop.DBus.Error.AccessDenied": "bluetoothd may not be asked: add this user to the group bluetooth",
