@@ -69,6 +69,7 @@ class Keyring:
     def __init__(self, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
+        self._handed_back: tuple[TemporaryExposureKey, Interval] | None = None
 
     async def next_identifier(self, now: Interval) -> tuple[TemporaryExposureKey, Interval] | None:
         """Take the next interval to speak, marked as spoken on the disk; None: stay silent in this interval.
@@ -77,6 +78,13 @@ class Keyring:
         the same identifier under a new address and link the two addresses.
         """
         return await self._database.write(self._take, now)
+
+    def hand_back(self, tek: TemporaryExposureKey, interval: Interval) -> None:
+        """Let an interval be taken once more that was taken and certainly never spoken.
+
+        Else a radio that refuses for long would use up the coming hour, and have nothing to say when it is mended.
+        """
+        self._handed_back = tek, interval
 
     async def release(
         self, first_day: date, now: Interval, *, dropped: Collection[date] = ()
@@ -138,6 +146,9 @@ class Keyring:
         if not keys:
             # From midnight on, whenever the device was switched on: a key's start tells nothing about its owner.
             keys = [OwnKey(TemporaryExposureKey(secrets.token_bytes(KEY_BYTES), midnight(now)))]
+        back, self._handed_back = self._handed_back, None
+        if back is not None and back[1] >= now and any(key.tek == back[0] and not key.released for key in keys):
+            return back
         for key in keys:
             if (interval := key.next_interval(now)) is not None:
                 self._keep(connection, replace(key, spoken=key.spoken | {interval}))

@@ -7,7 +7,7 @@ from typing import Final
 
 from forewarn_client.device import Device
 from forewarn_client.listening import IS_SUSPEND_S, ScanPlan
-from forewarn_client.radio import Radio
+from forewarn_client.radio import NotSpoken, Radio
 from forewarn_client.timing import Timing
 from forewarn_client.trust import LOOK_AGAIN_S
 from forewarn_protocol.advertisement import Payload
@@ -48,7 +48,11 @@ async def speak(device: Device, radio: Radio, timing: Timing, plan: ScanPlan) ->
                 _log.info("silent: every identifier of the coming hour was spoken before")
                 await clock.sleep_until(clock.monotonic() + INTERVAL_S - now_s % INTERVAL_S)
             else:
-                await radio.advertise(payload_of(*spoken, metadata))
+                try:
+                    await radio.advertise(payload_of(*spoken, metadata))
+                except NotSpoken:
+                    device.keyring.hand_back(*spoken)
+                    raise
                 _log.debug("speaking a new identifier under a new address")
                 yield
                 await _wait_for_rotation(radio, clock, timing, plan, suspended_s)

@@ -14,7 +14,7 @@ import pytest
 
 from forewarn_client.config import ClientSettings
 from forewarn_client.daemon import Daemon
-from forewarn_client.radio import AdvertisingReport
+from forewarn_client.radio import AdvertisingReport, NotSpoken
 from forewarn_client.radio.bluez import BluezRadio
 from forewarn_client.radio.choosing import choose_radio
 from forewarn_client.timing import Timing
@@ -141,7 +141,7 @@ async def test_a_refusal_for_a_moment_is_outwaited(fake: FakeBluez, radio: Bluez
 async def test_a_lasting_refusal_names_the_kernels_that_do_it(fake: FakeBluez, radio: BluezRadio) -> None:
     """Some kernels of Raspberry Pi OS answer each registration with 0x0d, which bluetoothd hands on as Failed."""
     fake.wrong["RegisterAdvertisement"] = [FAILED] * 5
-    with pytest.raises(Missing, match=r"6\.12\.93 .* bluetoothd 5\.87"):
+    with pytest.raises(NotSpoken, match=r"6\.12\.93 .* bluetoothd 5\.87"):
         await radio.advertise(payload(1))
     assert now_speaking(fake) == []
     await radio.start()

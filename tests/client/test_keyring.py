@@ -48,6 +48,9 @@ def play(
                 now += amount
             case "rotate":
                 yield Interval(now), keyring._take(connection, Interval(now))
+            case "refuse":
+                if (taken := keyring._take(connection, Interval(now))) is not None:
+                    keyring.hand_back(*taken)
             case "restart":
                 keyring = kind(None, Vault(bytes(32)))  # type: ignore[arg-type]  # as above
             case "report":
@@ -62,6 +65,13 @@ steps = st.lists(
     | st.tuples(st.just("wait"), st.integers(-150, 150) | st.integers(-2, 2)),
     max_size=40,
 )
+
+
+@given(st.lists(steps, max_size=8))
+def test_an_identifier_is_never_spoken_twice_however_often_a_radio_refuses(steps: list[list[tuple[str, int]]]) -> None:
+    refused = [step for part in steps for step in [*part, ("refuse", 0)]]
+    spoken = [(answer[0].key, answer[1]) for _, answer in play(Keyring, refused) if answer]
+    assert len(spoken) == len(set(spoken))
 
 
 @given(steps)
@@ -232,3 +242,25 @@ def test_a_key_comes_from_the_systems_randomness_and_not_from_a_seed() -> None:
 
     assert first_key().key != first_key().key
     assert len(first_key().key) == 16
+
+
+async def test_an_identifier_that_was_refused_is_taken_once_more_and_uses_up_none(device: Device) -> None:
+    first = await device.keyring.next_identifier(NOON)
+    assert first is not None
+    for _ in range(50):
+        device.keyring.hand_back(*first)
+        assert await device.keyring.next_identifier(NOON) == first
+    following = await device.keyring.next_identifier(NOON)
+    assert following is not None
+    assert following[1] == NOON + 1
+
+
+async def test_what_was_handed_back_is_not_spoken_after_its_time_or_once_its_key_is_published(device: Device) -> None:
+    for harm in (lambda: device.keyring.release(TODAY, NOON), None):
+        taken = await device.keyring.next_identifier(NOON)
+        assert taken is not None
+        device.keyring.hand_back(*taken)
+        if harm is not None:
+            await harm()
+        again = await device.keyring.next_identifier(NOON if harm else Interval(taken[1] + 1))
+        assert again not in {None, taken}

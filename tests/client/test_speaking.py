@@ -9,10 +9,11 @@ import pytest
 from forewarn_client.config import ClientSettings
 from forewarn_client.device import Device
 from forewarn_client.listening import ScanPlan
+from forewarn_client.radio import NotSpoken
 from forewarn_client.radio.loopback import Air, LoopbackRadio, Transmission
 from forewarn_client.speaking import speak
 from forewarn_client.timing import Timing
-from forewarn_protocol.advertisement import decode
+from forewarn_protocol.advertisement import Payload, decode
 from forewarn_protocol.errors import Missing
 from forewarn_protocol.identifiers import crypt_metadata, identifiers
 from forewarn_protocol.intervals import first_interval, interval_at
@@ -228,3 +229,32 @@ async def test_an_awake_machine_rotates_in_its_own_time(device: Device, clock: V
     clock.suspend(3 * 3600)
     sent = await spoken(device, clock, 5)
     assert all(600 <= one.ends_s - one.starts_s <= 1200 for one in sent[:-1])
+
+
+class Refusing(LoopbackRadio):
+    """A radio that refuses whatever is to be spoken, for as long as it is told to."""
+
+    refuses = True
+
+    async def advertise(self, payload: Payload) -> None:
+        if self.refuses:
+            raise NotSpoken("another program holds the radio")
+        await super().advertise(payload)
+
+
+async def test_hours_of_refusals_leave_an_identifier_to_be_spoken_at_once_when_they_end(
+    device: Device, clock: VirtualClock
+) -> None:
+    air, timing = Recorder(clock), Timing(random=Random(4))
+    radio = Refusing(air, "self", timing)
+    await radio.start()
+    for _ in range(200):
+        with pytest.raises(NotSpoken):
+            await anext(speak(device, radio, timing, ScanPlan()))
+        await clock.run_for(60)
+    radio.refuses, ended_s = False, clock.monotonic()
+    steps = speak(device, radio, timing, ScanPlan())
+    await anext(steps)
+    assert air.log[0].starts_s == ended_s
+    await steps.aclose()
+    await radio.close()

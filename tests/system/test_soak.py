@@ -232,7 +232,7 @@ async def test_a_leak_of_memory_or_tasks_is_found() -> None:
     """Positive control."""
     told = await lived(1, 5, RADIO_FAULTS, make_radio=Hoarding)
     try:
-        assert findings.strays(told.fortnight.looks) == ["forgotten"]
+        assert "forgotten" in findings.strays(told.fortnight.looks)
         assert findings.growth_kb_a_day(told.fortnight.looks) > MOST_GROWTH_KB_A_DAY
     finally:
         for kept in Hoarding.hoard:

@@ -12,6 +12,8 @@ _PACKET_BYTES: Final = 1 + 4 + 2 + 6 + 31 + 3
 _S_PER_BYTE: Final = 8e-6
 """At 1 Mbit/s."""
 _CHANNELS: Final = 3
+_EACH_MA: Final = 10.0
+"""A round figure, to be scaled by what the controller's data sheet says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,10 @@ class OnTime:
         """Seconds of a day in which the sender is on: each advertisement goes out on three channels."""
         return self.advertisements * _CHANNELS * _PACKET_BYTES * _S_PER_BYTE
 
+    def charge_mah(self, current_ma: float) -> float:
+        """Return what a day costs a battery when the controller draws so much while it hears or sends."""
+        return current_ma * (self.scanning_s + self.sending_s) / 3600
+
 
 def judge_on_time(timing: Timing, interval_s: Span) -> Check:
     """Say what the radio's work amounts to; the interval is what the controller really keeps."""
@@ -43,7 +49,8 @@ def judge_on_time(timing: Timing, interval_s: Span) -> Check:
     return Check.ok(
         "on-time",
         f"a day: {day.scanning_s:,.0f} s of scanning ({day.scanning_s / _DAY_S:.1%}), {day.advertisements:,.0f} "
-        f"advertisements, {day.sending_s:,.0f} s of sending ({day.sending_s / _DAY_S:.1%})",
+        f"advertisements, {day.sending_s:,.0f} s of sending ({day.sending_s / _DAY_S:.1%}); "
+        f"{day.charge_mah(_EACH_MA):.1f} mAh for each {_EACH_MA:.0f} mA that the controller draws meanwhile",
     )
 
 

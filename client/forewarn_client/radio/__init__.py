@@ -9,11 +9,16 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from forewarn_protocol.advertisement import Payload
+from forewarn_protocol.errors import Missing
 
-__all__ = ["REAL_RSSI_DBM", "AdvertisingReport", "Capabilities", "Radio"]
+__all__ = ["REAL_RSSI_DBM", "AdvertisingReport", "Capabilities", "NotSpoken", "Radio"]
 
 REAL_RSSI_DBM: Final = frozenset(range(-126, 21)) - {0}
 """What a receiver can measure. Stacks report -127, 0 or 127 when they have no measurement."""
+
+
+class NotSpoken(Missing):
+    """The payload was refused, and nothing of it was ever on the air: it may still be spoken, for the first time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,8 @@ class Radio(Protocol):
     async def advertise(self, payload: Payload) -> None:
         """Speak `payload` under a new random non-resolvable address and a freshly drawn interval.
 
-        The first call starts; a later one rotates. Nothing is on the air while the two change.
+        The first call starts; a later one rotates. Nothing is on the air while the two change. Raises NotSpoken where
+        it is certain that the payload was never on the air.
         """
         ...
 

@@ -125,6 +125,8 @@ def test_the_on_time_is_the_arithmetic_of_the_durations_that_the_daemon_runs() -
     assert (day.scanning_s, day.advertisements) == (1728, 432_000)
     assert day.sending_s == pytest.approx(432_000 * 3 * 376e-6)
     assert "1,536 s of scanning (1.8%), 367,547 advertisements" in judge_on_time(Timing(), (0.2, 0.27)).sentence
+    assert day.charge_mah(10) == pytest.approx((day.scanning_s + day.sending_s) / 360)
+    assert "5.4 mAh for each 10 mA" in judge_on_time(Timing(), (0.2, 0.27)).sentence
     assert OnTime.of(timing, FIXED_INTERVAL_S).advertisements == pytest.approx(691_200)
 
 

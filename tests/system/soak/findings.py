@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import reduce
 from itertools import combinations, pairwise
+from operator import or_
 from statistics import median
 
 from forewarn_client.forgetting import KEPT_DAYS
@@ -108,6 +110,6 @@ def forgotten_too_early(looks: list[Look]) -> list[Look]:
 
 
 def strays(looks: list[Look]) -> list[str]:
-    """Return the tasks that a noon has more of than the first."""
-    first = Counter(looks[0].tasks)
-    return sorted({name for look in looks for name in Counter(look.tasks) - first})
+    """Return the tasks that a noon has more of than any of the first days' noons: a fault may lack some."""
+    usual = reduce(or_, [Counter(look.tasks) for look in looks[: max(1, len(looks) // 3)]])
+    return sorted({name for look in looks for name in Counter(look.tasks) - usual})

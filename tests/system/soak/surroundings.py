@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
-from forewarn_client.radio import AdvertisingReport, Capabilities
+from forewarn_client.radio import AdvertisingReport, Capabilities, NotSpoken
 from forewarn_client.radio.loopback import Air, LoopbackRadio, Propagation, Transmission
 from forewarn_client.timing import Timing
 from forewarn_protocol.advertisement import Payload
@@ -99,7 +99,7 @@ class FaultyRadio(LoopbackRadio):
         self._demand_held()
         if self._bluetooth.refuses or self._bluetooth.is_scanned:
             await self.stop_advertising()
-            raise Missing(BUSY)
+            raise NotSpoken(BUSY)
         await super().advertise(payload)
 
     async def stay_on_air(self, until_s: float) -> None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
-from forewarn_client.radio import AdvertisingReport, Capabilities
+from forewarn_client.radio import AdvertisingReport, Capabilities, NotSpoken
 from forewarn_client.radio.bluez.advertisement import Advertisement
 from forewarn_client.radio.bluez.bluetoothd import (
     ADAPTER,
@@ -184,7 +184,12 @@ class BluezRadio:
         advertisement = Advertisement(payload, self._service_uuid, interval_s, self._release)
         self._loss = None
         self._lost.clear()
-        await self._persist(lambda: self._bluetoothd.register(path, advertisement))
+        try:
+            await self._persist(lambda: self._bluetoothd.register(path, advertisement))
+        except Missing as refused:
+            if isinstance(refused.__cause__, CallFailed):  # an answer, and it was no
+                raise NotSpoken(refused.message) from refused.__cause__
+            raise
         self._spoken = path, advertisement
         self._must_hush = False
         self._demand_started()
