@@ -141,6 +141,10 @@ class ClientSettings(BaseSettings):
     page_port: int = Field(
         0, ge=0, le=65535, description="port where the daemon offers the page; 0: only 'forewarn-client page' does"
     )
+    assessing: Literal["process", "thread"] = Field(
+        "process",
+        description="where files are compared and matches judged: process (whose memory is given back) or thread",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least log lines written: debug, info, warning or error"
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from forewarn_client.assessing.questions import Place
 from forewarn_client.board import StatusBoard
 from forewarn_client.config import ClientSettings
 from forewarn_client.diary.database import Database
@@ -36,6 +37,11 @@ class Device:
     keyring: Keyring
     status: StatusBoard
     trust: Trust
+
+    @property
+    def place(self) -> Place:
+        """Where the diary and its key lie, for who reads them in a process of its own."""
+        return Place(self.settings.data / DATABASE_FILE, self.settings.data / DEVICE_KEY_FILE)
 
     @classmethod
     @asynccontextmanager

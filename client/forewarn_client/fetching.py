@@ -4,36 +4,30 @@ A file is one transaction: its matches and its row in the ledger, or neither. So
 whole files done, and the next one goes on with the rest.
 """
 
-import asyncio
 import hashlib
 import logging
 import sqlite3
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
-from itertools import islice
-from math import inf
 from tempfile import TemporaryFile
 from typing import BinaryIO, Final
 
-from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-
 from forewarn_client import anomalies, matches
+from forewarn_client.assessing import spool
+from forewarn_client.assessing.assessors import Assessor, assessor_of
+from forewarn_client.assessing.questions import Compared, Comparison
 from forewarn_client.board import CLOCK_OFFSET, LAST_DOWNLOAD, LAST_MATCH, note, note_fault
 from forewarn_client.connection import Connection, Gone, connect
 from forewarn_client.device import Device
+from forewarn_client.diary.database import Damaged
 from forewarn_client.forgetting import first_kept_day
-from forewarn_client.matches import Heard
 from forewarn_client.pinned_feeds import ADVICE, CONFIGURATION, INDEX, refresh
 from forewarn_client.translations import say
 from forewarn_protocol.errors import BadInput, NotVerified
 from forewarn_protocol.exports.index import Index, IndexEntry
-from forewarn_protocol.exports.reading import ExportFile, ExportLimits
-from forewarn_protocol.intervals import TOLERANCE_INTERVALS, day_at
-from forewarn_protocol.matching import Anomaly, SightingIndex, match
+from forewarn_protocol.exports.reading import ExportLimits
+from forewarn_protocol.intervals import day_at
 
-KEYS_PER_STEP: Final = 100
-"""Between two steps the daemon's other jobs have their turn: about 5 ms on a desktop, ten times that on a badge."""
 SERVER_FAULT: Final = "server"
 """The name in the status of what was wrong with what the server offers; absent while all is well."""
 
@@ -76,18 +70,19 @@ async def fetch(device: Device) -> FetchOutcome:
 
 async def _fetch(device: Device, connection: Connection, outcome: FetchOutcome) -> None:
     configuration = await refresh(device, connection, CONFIGURATION)
-    errand = _Errand(device, connection, configuration.feed.public_keys())
     expired = {"configuration": configuration.expired}
     try:
         expired["advice"] = (await refresh(device, connection, ADVICE)).expired
     except (NotVerified, BadInput, Gone) as error:
         outcome.warnings.append(error.message)  # the advice of the last time serves; matching goes on
-    # A file that is gone or other than the index says: one of the two is newer. Fetch both once more.
-    for _ in range(2):
-        index = await refresh(device, connection, INDEX)
-        faults = await _finish_new_files(errand, index.feed, outcome)
-        if not faults:
-            break
+    async with assessor_of(device.settings) as assessor:
+        errand = _Errand(device, connection, tuple(key.public_key for key in configuration.feed.export_keys), assessor)
+        # A file that is gone or other than the index says: one of the two is newer. Fetch both once more.
+        for _ in range(2):
+            index = await refresh(device, connection, INDEX)
+            faults = await _finish_new_files(errand, index.feed, outcome)
+            if not faults:
+                break
     expired["index"] = index.expired
     outcome.complete = not faults and not index.expired
     outcome.warnings += faults
@@ -96,19 +91,12 @@ async def _fetch(device: Device, connection: Connection, outcome: FetchOutcome) 
         await device.database.write(_trim_ledger, {entry.sha256 for entry in index.feed.files})
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Errand:
     device: Device
     connection: Connection
-    export_keys: tuple[EllipticCurvePublicKey, ...]
-    heard: SightingIndex | None = None
-
-    async def sightings(self) -> SightingIndex:
-        # Read once for all files of a fetch, and not at all where there is no new one.
-        if self.heard is None:
-            heard = await self.device.diary.sightings(await self.device.database.read(first_kept_day, self.device))
-            self.heard = await asyncio.to_thread(SightingIndex, heard)
-        return self.heard
+    export_keys: tuple[str, ...]
+    assessor: Assessor
 
 
 async def _finish_new_files(errand: _Errand, index: Index, outcome: FetchOutcome) -> list[str]:
@@ -120,6 +108,8 @@ async def _finish_new_files(errand: _Errand, index: Index, outcome: FetchOutcome
             continue
         try:
             keys = await _finish(errand, entry)
+        except Damaged:
+            raise  # the diary is, not the file
         except (NotVerified, BadInput, Gone) as error:
             faults.append(error.message)
         else:
@@ -129,17 +119,27 @@ async def _finish_new_files(errand: _Errand, index: Index, outcome: FetchOutcome
 
 
 async def _finish(errand: _Errand, entry: IndexEntry) -> int:
-    device = errand.device
     # The file has no name in any folder: it is gone with the last handle, whatever ends this process.
-    with TemporaryFile(dir=device.settings.data) as file:
+    with TemporaryFile(dir=errand.device.settings.data) as file:
         await _download(errand, entry, file)
-        # The whole file is inflated and hashed: seconds on a badge, in which a scan would be lost. A fetch that is
-        # cancelled closes the file, and so stops the thread at its next read.
-        export = await asyncio.to_thread(_open_verified, file, errand.export_keys)
-        strange = Counter[Anomaly]()
-        found = await _match(export, await errand.sightings(), strange)
-    await device.database.write(_commit, device, entry, found, strange)
-    return export.key_count + export.revised_key_count
+        return await finish_file(errand.device, errand.assessor, errand.export_keys, file, entry.sha256)
+
+
+async def finish_file(
+    device: Device, assessor: Assessor, export_keys: tuple[str, ...], file: BinaryIO, sha256: str
+) -> int:
+    """Compare a file that is here, keep what was heard of its keys beside its hash, and return how many keys it has.
+
+    Raises:
+        NotVerified: none of the export keys (base64) signed it.
+        BadInput: it is malformed.
+        Missing: the diary can't be read or written now, or comparing was ended.
+    """
+    since = await device.database.read(first_kept_day, device)
+    with TemporaryFile(dir=device.settings.data) as found:  # without a name, too
+        compared = await assessor.compare(Comparison(device.place, export_keys, since), file, found)
+        await device.database.write(_commit, device, sha256, compared, found)
+    return compared.keys
 
 
 async def _download(errand: _Errand, entry: IndexEntry, file: BinaryIO) -> None:
@@ -156,34 +156,10 @@ async def _download(errand: _Errand, entry: IndexEntry, file: BinaryIO) -> None:
         raise NotVerified(f"{path} is not the file that the index names: it is left out")
 
 
-def _open_verified(file: BinaryIO, export_keys: Sequence[EllipticCurvePublicKey]) -> ExportFile:
-    export = ExportFile.open_zip(file)
-    export.verify(export_keys)
-    return export
-
-
-async def _match(export: ExportFile, index: SightingIndex, strange: Counter[Anomaly]) -> list[Heard]:
-    # As wide as the protocol ever matches, without guard and caps: `judging` matches anew by the configuration of its
-    # day, and could not bring back what a narrower one had left out here.
-    found: list[Heard] = []
-    for keys, revised in ((export.keys(), False), (export.revised_keys(), True)):
-        while step := list(islice(keys, KEYS_PER_STEP)):
-            matched = match(step, index, tolerance_intervals=TOLERANCE_INTERVALS, replay_guard_s=inf, anomalies=strange)
-            found += (Heard.of(each, export.header, revised=revised) for each in matched)
-            await asyncio.sleep(0)  # not a wait: the other jobs' turn
-    return found
-
-
-def _commit(
-    connection: sqlite3.Connection,
-    device: Device,
-    entry: IndexEntry,
-    found: Iterable[Heard],
-    strange: Mapping[Anomaly, int],
-) -> None:
-    matches.keep(connection, device.vault, found, first_kept_day(connection, device))
-    anomalies.keep(connection, device.vault, strange, day_at(device.clock.utc()))
-    connection.execute("INSERT OR IGNORE INTO finished_files (sha256) VALUES (?)", (entry.sha256,))
+def _commit(connection: sqlite3.Connection, device: Device, sha256: str, compared: Compared, found: BinaryIO) -> None:
+    matches.keep(connection, spool.rows(found), first_kept_day(connection, device))
+    anomalies.keep(connection, device.vault, compared.strange, day_at(device.clock.utc()))
+    connection.execute("INSERT OR IGNORE INTO finished_files (sha256) VALUES (?)", (sha256,))
 
 
 def _ledger(connection: sqlite3.Connection) -> frozenset[str]:

@@ -2,17 +2,18 @@
 
 import sqlite3
 import struct
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from typing import Final, Self
 
 from forewarn_client.diary.entries import Entries
-from forewarn_client.diary.vault import Vault, day_number
+from forewarn_client.diary.vault import DaySeal, Vault, day_number
 from forewarn_protocol.advertisement import Payload
 from forewarn_protocol.errors import BadInput
 from forewarn_protocol.exports.header import ExportHeader
-from forewarn_protocol.intervals import Interval, day_at
+from forewarn_protocol.intervals import Interval
 from forewarn_protocol.keys import DiagnosisKey, ReportType, TemporaryExposureKey
 from forewarn_protocol.matching import Match
 from forewarn_protocol.sightings import Sighting
@@ -42,24 +43,34 @@ class Heard:
         return cls(match.key, tuple(matched.sighting for matched in match.sightings), revised, header.end_s)
 
 
-def keep(connection: sqlite3.Connection, vault: Vault, found: Iterable[Heard], first_kept: date) -> None:
-    """Store what was found inside a transaction that is open, each UTC day's part under that day's key.
+def sealed(seal: DaySeal, heard: Heard) -> bytes:
+    """Return what the diary keeps of a match, sealed with the day of the scan windows in which it was heard."""
+    return seal.seal(_encode(heard), MATCHES.context)
 
-    Days before `first_kept` are forgotten: a match must not bring their key back.
+
+def keep(connection: sqlite3.Connection, found: Iterable[tuple[date, bytes]], first_kept: date) -> None:
+    """Store sealed matches with their UTC days inside a transaction that is open.
+
+    Days before `first_kept` are forgotten: their key is destroyed, and nothing sealed with it is worth a row.
     """
-    for heard in found:
-        days: dict[date, list[Sighting]] = {}
-        for sighting in heard.sightings:
-            days.setdefault(day_at(sighting.time_s), []).append(sighting)
-        for day, sightings in days.items():
-            if day >= first_kept:
-                sealed = vault.seal(connection, day, _encode(heard, sightings), MATCHES.context)
-                connection.execute("INSERT INTO matches (day, sealed) VALUES (?, ?)", (day_number(day), sealed))
+    kept = ((day_number(day), record) for day, record in found if day >= first_kept)
+    connection.executemany("INSERT INTO matches (day, sealed) VALUES (?, ?)", kept)
 
 
-def remembered(connection: sqlite3.Connection, vault: Vault) -> list[Heard]:
-    """Return what is stored, in the order in which it was found; one key may come several times."""
-    return list(MATCHES.read(connection, vault))
+def remembered(connection: sqlite3.Connection, vault: Vault, only: Collection[bytes] | None = None) -> list[Heard]:
+    """Return what is stored, or of it what is about the keys `only`, in the order in which it was found.
+
+    One key may come several times.
+    """
+    if only is None:
+        return list(MATCHES.read(connection, vault))
+    about = Entries(MATCHES.table, MATCHES.context, partial(_decode_if, only))
+    return [heard for heard in about.read(connection, vault) if heard.sightings]
+
+
+def words(connection: sqlite3.Connection, vault: Vault) -> list[tuple[Heard, int]]:
+    """Return, for all that is stored, whose word it is, without the sightings, and how many there are."""
+    return list(_WORDS.read(connection, vault))
 
 
 def newest_words(found: Iterable[Heard]) -> list[Heard]:
@@ -76,7 +87,7 @@ def newest_words(found: Iterable[Heard]) -> list[Heard]:
     return list(words.values())
 
 
-def _encode(heard: Heard, sightings: Iterable[Sighting]) -> bytes:
+def _encode(heard: Heard) -> bytes:
     key = heard.key
     numbers = (key.report_type, key.days_since_onset, key.transmission_risk, key.variant_of_concern)
     head = _HEAD.pack(
@@ -94,25 +105,42 @@ def _encode(heard: Heard, sightings: Iterable[Sighting]) -> bytes:
             sighting.time_s,
             _UNKNOWN_S if sighting.since_last_scan_s is None else sighting.since_last_scan_s,
         )
-        for sighting in sightings
+        for sighting in heard.sightings
     )
 
 
-def _decode(_: date, record: bytes) -> Heard:
+def _decode(day: date, record: bytes) -> Heard:
+    word, _ = _decode_word(day, record)
+    sightings = tuple(
+        Sighting(Payload.from_service_data(data), rssi, time_s, None if since_s < 0 else since_s)
+        for data, rssi, time_s, since_s in _SIGHTING.iter_unpack(record[_HEAD.size :])
+    )
+    return replace(word, sightings=sightings)
+
+
+def _decode_if(wanted: Collection[bytes], day: date, record: bytes) -> Heard:
+    word, _ = _decode_word(day, record)
+    return _decode(day, record) if word.key.tek.key in wanted else word
+
+
+def _decode_word(_: date, record: bytes) -> tuple[Heard, int]:
     try:
         key, start, period, *numbers, revised, file_end_s = _HEAD.unpack_from(record)
         report_type, onset, risk, variant = (None if number == _NONE else number for number in numbers)
         tek = TemporaryExposureKey(key, Interval(start), period)
         kind = None if report_type is None else ReportType(report_type)
-        rows = list(_SIGHTING.iter_unpack(record[_HEAD.size :]))
     except (struct.error, ValueError) as error:
-        raise BadInput("a match in the diary is cut off: erase the diary to start a new one") from error
-    sightings = tuple(
-        Sighting(Payload.from_service_data(data), rssi, time_s, None if since_s < 0 else since_s)
-        for data, rssi, time_s, since_s in rows
-    )
-    return Heard(DiagnosisKey(tek, kind, onset, risk or 0, variant), sightings, revised, file_end_s)
+        raise _cut_off() from error
+    count, rest = divmod(len(record) - _HEAD.size, _SIGHTING.size)
+    if rest:
+        raise _cut_off()
+    return Heard(DiagnosisKey(tek, kind, onset, risk or 0, variant), (), revised, file_end_s), count
+
+
+def _cut_off() -> BadInput:
+    return BadInput("a match in the diary is cut off: erase the diary to start a new one")
 
 
 # The context keeps a match from being passed off as another kind of entry of the same day.
 MATCHES: Final = Entries("matches", b"match", _decode)
+_WORDS: Final = Entries(MATCHES.table, MATCHES.context, _decode_word)

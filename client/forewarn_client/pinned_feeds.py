@@ -8,6 +8,7 @@ from typing import Final, Generic, TypeVar
 from forewarn_client import feed_keys
 from forewarn_client.connection import Connection
 from forewarn_client.device import Device
+from forewarn_client.diary import feeds
 from forewarn_client.feed_keys import FeedKey
 from forewarn_protocol.advice import MAX_ADVICE_BYTES, parse_advice
 from forewarn_protocol.configuration import MAX_CONFIGURATION_BYTES, DeviceConfiguration, parse_configuration
@@ -74,7 +75,7 @@ async def peek(device: Device, connection: Connection, kind: FeedKind[F]) -> Fet
 
 async def remembered(device: Device, kind: FeedKind[F]) -> F | None:
     """Return the newest feed that was accepted, from the diary; None before the first."""
-    body = await device.database.read(_body, kind.path(device.settings.region))
+    body = await device.database.read(feeds.body, kind.path(device.settings.region))
     return None if body is None else kind.parse(body)
 
 
@@ -105,9 +106,13 @@ async def _verified(
 def _accept(connection: sqlite3.Connection, device: Device, signed: _Signed[F]) -> FeedAge:
     age = _age(connection, device, signed)
     feed = signed.feed
-    connection.execute(
-        "INSERT OR REPLACE INTO feeds (path, sequence, issued, root, body) VALUES (?, ?, ?, ?, ?)",
-        (signed.path, feed.sequence, feed.issued, signed.signer.root, signed.body),
+    feeds.keep(
+        connection,
+        signed.path,
+        sequence=feed.sequence,
+        issued=feed.issued,
+        root=signed.signer.root,
+        body=signed.body,
     )
     if isinstance(feed, DeviceConfiguration):
         feed_keys.learn(connection, signed.signer, feed, device.settings.public_key)
@@ -120,8 +125,3 @@ def _age(connection: sqlite3.Connection, device: Device, signed: _Signed[F]) -> 
     # Whoever pins another key begins anew: a thief of the old one may have left a sequence that nobody can reach.
     last_sequence = row[0] if row and feed_keys.is_pinned(row[1], pinned) else 0
     return check_sequence(signed.feed.head, last_sequence, device.clock.utc())
-
-
-def _body(connection: sqlite3.Connection, path: str) -> bytes | None:
-    row = connection.execute("SELECT body FROM feeds WHERE path = ?", (path,)).fetchone()
-    return None if row is None else row[0]

@@ -29,7 +29,7 @@ async def clock() -> VirtualClock:
 
 @pytest.fixture
 def settings(tmp_path: Path) -> ClientSettings:
-    return ClientSettings(data=tmp_path / "data")
+    return ClientSettings(data=tmp_path / "data", assessing="thread")
 
 
 @pytest.fixture

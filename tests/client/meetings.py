@@ -29,7 +29,14 @@ AT_ONCE = Timing(report_gap_s=(0, 0))
 @asynccontextmanager
 async def phone(known: HonestServer, folder: Path, clock: Clock, **given: Any) -> AsyncIterator[Device]:
     settings = ClientSettings(
-        **{"data": folder, "server": known.url, "public_key": (known.public_key,), "language": "en", **given}
+        **{
+            "data": folder,
+            "server": known.url,
+            "public_key": (known.public_key,),
+            "language": "en",
+            "assessing": "thread",
+            **given,
+        }
     )
     async with Device.open(settings, clock) as device:
         yield device

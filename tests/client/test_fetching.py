@@ -4,7 +4,7 @@ import hashlib
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from forewarn_client import fetching
+from forewarn_client import fetching, matches
+from forewarn_client.assessing import comparing
 from forewarn_client.board import CLOCK_OFFSET, FAULT_PREFIX, LAST_DOWNLOAD, LAST_MATCH
 from forewarn_client.device import Device
 from forewarn_client.fetching import SERVER_FAULT, fetch
@@ -33,6 +34,7 @@ from tests.client.meetings import confirmed, key_of_day, meet, phone, stored_mat
 from tests.client.turning_loop import only_while_the_loop_turns
 
 YESTERDAY_S = NOON_S - DAY_S
+YESTERDAY = date(2025, 6, 15)
 CONFIGURATION = "/config/vn.json"
 INDEX = "/exports/vn/index.json"
 CASE = key_of_day(YESTERDAY_S, 1)
@@ -337,10 +339,10 @@ async def test_the_loop_turns_while_a_file_is_opened_and_sightings_are_indexed(
     await meet(device, CASE, YESTERDAY_S, 30)
     server.put_export([confirmed(CASE)])
     if work == "ExportFile":
-        monkeypatch.setattr(fetching.ExportFile, "open_zip", only_while_the_loop_turns(fetching.ExportFile.open_zip))
-        monkeypatch.setattr(fetching.ExportFile, "verify", only_while_the_loop_turns(fetching.ExportFile.verify))
+        monkeypatch.setattr(ExportFile, "open_zip", only_while_the_loop_turns(ExportFile.open_zip))
+        monkeypatch.setattr(ExportFile, "verify", only_while_the_loop_turns(ExportFile.verify))
     else:
-        monkeypatch.setattr(fetching, work, only_while_the_loop_turns(fetching.SightingIndex))
+        monkeypatch.setattr(comparing, work, only_while_the_loop_turns(comparing.SightingIndex))
     assert (await fetch(device)).complete
     assert await stored_matches(device) == {CASE.key}
 
@@ -352,7 +354,7 @@ async def test_a_fetch_cancelled_while_a_file_is_opened_stops_the_reading_and_ap
     server.put_export([confirmed(CASE)])
     task = asyncio.create_task(fetch(device))
     stopped = asyncio.get_running_loop().create_future()
-    opening = only_while_the_loop_turns(fetching.ExportFile.open_zip, meanwhile=task.cancel)
+    opening = only_while_the_loop_turns(ExportFile.open_zip, meanwhile=task.cancel)
 
     def open_zip(file: BinaryIO) -> ExportFile:
         try:
@@ -362,7 +364,7 @@ async def test_a_fetch_cancelled_while_a_file_is_opened_stops_the_reading_and_ap
             raise
 
     with monkeypatch.context() as patch:
-        patch.setattr(fetching.ExportFile, "open_zip", open_zip)
+        patch.setattr(ExportFile, "open_zip", open_zip)
         with pytest.raises(asyncio.CancelledError):
             await task
         assert isinstance(await asyncio.wait_for(stopped, 5), BadExport)
@@ -447,13 +449,21 @@ async def test_matches_are_forgotten_with_their_day_and_a_forgotten_day_does_not
     server.put_export([confirmed(CASE)])
     await fetch(device)
     assert await stored_matches(device) == {CASE.key}
-    found = await device.database.read(fetching.matches.remembered, device.vault)
+
+    def as_found(connection: sqlite3.Connection) -> list[tuple[date, bytes]]:
+        seal = device.vault.day(connection, YESTERDAY)
+        return [(YESTERDAY, matches.sealed(seal, heard)) for heard in matches.remembered(connection, device.vault)]
+
+    found = await device.database.read(as_found)
+    assert found
     await clock.run_for(timedelta(days=14).total_seconds())
     assert await forget(device)
     assert await stored_matches(device) == set()
     # A file that was being matched while its day was forgotten.
     first_kept = await device.database.read(fetching.first_kept_day, device)
-    await device.database.write(fetching.matches.keep, device.vault, found, first_kept)
+    await device.database.write(matches.keep, found, first_kept)
+    rows = await device.database.read(lambda connection: connection.execute("SELECT 1 FROM matches").fetchall())
+    assert rows == []
     assert await stored_matches(device) == set()
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from forewarn_client import judging
 from forewarn_client.alerts import active_alerts, keep_and_tell
+from forewarn_client.assessing import judgement
 from forewarn_client.daemon import _fetch_and_match
 from forewarn_client.device import Device
 from forewarn_client.diary.block import ScanWindow
@@ -216,7 +216,7 @@ async def test_the_loop_turns_while_the_diary_is_judged(
     await meet(device, CASE, YESTERDAY_S, 30)
     server.put_export([confirmed(CASE)])
     await fetch(device)
-    monkeypatch.setattr(judging, "judge_risk", only_while_the_loop_turns(judging.judge_risk))
+    monkeypatch.setattr(judgement, "judge_risk", only_while_the_loop_turns(judgement.judge_risk))
     assert len(await judge(device)) == 1
 
 

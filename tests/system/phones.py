@@ -26,7 +26,9 @@ class Phones:
     @asynccontextmanager
     async def phone(self, name: str, **given: object) -> AsyncIterator[Device]:
         known = {"server": self.line.url, "public_key": (self.pinned,)}
-        settings = ClientSettings(**{"data": self.folder / name, "language": "en", **known, **given})
+        settings = ClientSettings(
+            **{"data": self.folder / name, "language": "en", "assessing": "thread", **known, **given}
+        )
         async with Device.open(settings, self.server.clock) as device:
             yield device
 

@@ -165,7 +165,9 @@ async def lying(clock: VirtualClock) -> AsyncIterator[Lying]:
 
 
 def known(server: HonestServer, folder: Path, **given: Any) -> ClientSettings:
-    return ClientSettings(data=folder, server=server.url, public_key=(server.public_key,), language="en", **given)
+    return ClientSettings(
+        data=folder, server=server.url, public_key=(server.public_key,), language="en", assessing="thread", **given
+    )
 
 
 @pytest.mark.parametrize(("begin", "says"), [*QUICK, *(pytest.param(*each, marks=pytest.mark.slow) for each in SLOW)])

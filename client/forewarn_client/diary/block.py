@@ -1,13 +1,14 @@
 """One scan window ⇄ bytes: per identifier its metadata and each sample's time and strength."""
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Final, Self
 
 from forewarn_protocol.advertisement import SERVICE_DATA_BYTES, Payload
 from forewarn_protocol.errors import BadInput
+from forewarn_protocol.identifiers import RPI_BYTES
 from forewarn_protocol.sightings import Sighting
 
 MAX_SAMPLES: Final = 255
@@ -59,28 +60,18 @@ class ScanWindow:
         return b"".join(parts)
 
     @classmethod
-    def decode(cls, block: bytes) -> Self:
-        """Read a block.
+    def decode(cls, block: bytes, only: Collection[bytes] | None = None) -> Self:
+        """Read a block; of it, with `only`, what was heard of these RPIs.
 
         Raises:
             BadInput: the block is cut off or of an unknown form.
         """
-        try:
-            form, start_s, since = _HEADER.unpack_from(block)
-            if form != _FORMAT:
-                raise BadInput(f"a scan window of form {form} is unknown: update Forewarn")
-            bursts: dict[bytes, Samples] = {}
-            at = _HEADER.size
-            while at < len(block):
-                service_data, count = _BURST.unpack_from(block, at)
-                at += _BURST.size
-                end = at + count * _SAMPLE_BYTES
-                bursts[service_data] = list(struct.iter_unpack("<Hb", block[at:end]))
-                if end > len(block):
-                    raise BadInput("a scan window is cut off")
-                at = end
-        except struct.error as error:
-            raise BadInput("a scan window is cut off") from error
+        start_s, since = _head(block)
+        bursts = {
+            service_data: list(struct.iter_unpack("<Hb", samples))
+            for service_data, samples in _bursts(block)
+            if only is None or service_data[:RPI_BYTES] in only
+        }
         return cls(start_s, None if since < 0 else since, bursts)
 
     def sightings(self) -> Iterator[Sighting]:
@@ -89,6 +80,37 @@ class ScanWindow:
             payload = Payload.from_service_data(service_data)
             for offset_ms, rssi_dbm in samples:
                 yield Sighting(payload, rssi_dbm, self.start_s + offset_ms / 1000, self.since_last_scan_s)
+
+
+def identifiers(block: bytes) -> set[bytes]:
+    """Return the RPIs of a block, without making anything of their samples; raises as `decode` does."""
+    _head(block)
+    return {service_data[:RPI_BYTES] for service_data, _ in _bursts(block)}
+
+
+def _head(block: bytes) -> tuple[float, float]:
+    try:
+        form, start_s, since = _HEADER.unpack_from(block)
+    except struct.error as error:
+        raise BadInput("a scan window is cut off") from error
+    if form != _FORMAT:
+        raise BadInput(f"a scan window of form {form} is unknown: update Forewarn")
+    return start_s, since
+
+
+def _bursts(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = _HEADER.size
+    while at < len(block):
+        try:
+            service_data, count = _BURST.unpack_from(block, at)
+        except struct.error as error:
+            raise BadInput("a scan window is cut off") from error
+        at += _BURST.size
+        end = at + count * _SAMPLE_BYTES
+        if end > len(block):
+            raise BadInput("a scan window is cut off")
+        yield service_data, block[at:end]
+        at = end
 
 
 def strongest(bursts: dict[bytes, Samples], maximum: int) -> dict[bytes, Samples]:

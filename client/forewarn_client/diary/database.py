@@ -131,7 +131,7 @@ class Database:
         return await asyncio.wrap_future(self._worker.submit(self._transact, begin, act))
 
     def _transact(self, begin: str, act: Callable[[], T]) -> T:
-        with _explained(self.path):
+        with explained(self.path):
             self._connection.execute(begin)
             try:
                 result = act()
@@ -150,7 +150,7 @@ class Database:
                 self._connection.execute(_EMPTY_LOG)
 
     def _wipe_free_pages(self) -> bool:
-        with _explained(self.path):
+        with explained(self.path):
             try:
                 self._connection.execute(_REBUILD)
             except sqlite3.OperationalError as error:
@@ -159,7 +159,7 @@ class Database:
             return self._checkpoint()
 
     def _checkpoint(self) -> bool:
-        with _explained(self.path):
+        with explained(self.path):
             busy, _, _ = self._connection.execute(_EMPTY_LOG).fetchone()
             return not busy
 
@@ -173,13 +173,31 @@ def connect(path: Path) -> sqlite3.Connection:
         raise Missing(
             f"{path} cannot be written ({error.strerror}): give another --data, or its owner's rights"
         ) from error
-    with _explained(path):
+    with explained(path):
         _demand_known(_version_on_disk(path), path)
         connection = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
             _prepare(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def connect_to_read(path: Path) -> sqlite3.Connection:
+    """Open a diary that is there and in use, so that nothing of it can be changed; raises as `Database` does.
+
+    There is no transaction: each statement sees the newest state.
+    """
+    with explained(path):
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None
+        )
+        try:
+            connection.execute(_PRAGMAS[0])
+            _demand_known(_version(connection), path)
         except BaseException:
             connection.close()
             raise
@@ -233,13 +251,14 @@ def _version(connection: sqlite3.Connection) -> int:
 
 def _first_fault(path: Path) -> str:
     # A connection of its own: what another one holds in its cache is whole, whatever the disk has become.
-    with _explained(path), closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+    with explained(path), closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
         fault: str = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     return fault
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def explained(path: Path) -> Iterator[None]:
+    """Raise what SQLite says about a diary's file as this project's errors."""
     try:
         yield
     except sqlite3.DatabaseError as error:

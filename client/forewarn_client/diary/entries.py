@@ -12,6 +12,9 @@ from forewarn_protocol.errors import BadInput
 T = TypeVar("T")
 
 _EVER: Final = date(1970, 1, 1)
+_PAGE: Final = 16
+"""Entries read at a time. Outside a transaction nothing is held between two pages: no reader keeps what is being
+forgotten in the log for longer than one takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,8 @@ class Entries(Generic[T]):
         return sum(entry is None for entry in self._each(connection, vault, _EVER, date.max))
 
     def _each(self, connection: sqlite3.Connection, vault: Vault, since: date, until: date) -> Iterator[T | None]:
-        rows = connection.execute(
-            f"SELECT day, sealed FROM {self.table} WHERE day BETWEEN ? AND ? ORDER BY rowid",  # noqa: S608 - our own constants
-            (day_number(since), day_number(until)),
-        )
         seals: dict[int, DaySeal] = {}
-        for number, sealed in rows:
+        for number, sealed in self._rows(connection, since, until):
             day = day_from(number)
             try:
                 if number not in seals:
@@ -55,3 +54,14 @@ class Entries(Generic[T]):
                 continue
             except BadInput:
                 yield None
+
+    def _rows(self, connection: sqlite3.Connection, since: date, until: date) -> Iterator[tuple[int, bytes]]:
+        # The plus keeps SQLite from the index of days, which would sort all of them anew for each page.
+        select = (
+            f"SELECT rowid, day, sealed FROM {self.table} "  # noqa: S608 - our own constants
+            "WHERE rowid > ? AND +day BETWEEN ? AND ? ORDER BY rowid LIMIT ?"
+        )
+        after = -1
+        while rows := connection.execute(select, (after, day_number(since), day_number(until), _PAGE)).fetchall():
+            for after, number, sealed in rows:  # noqa: B007 - the next page begins after the last one
+                yield number, sealed

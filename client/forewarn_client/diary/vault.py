@@ -89,6 +89,11 @@ class Vault:
         """
         if not path.exists():
             _create(path)
+        return cls.read(path)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the device key that is there; raises as `open` does."""
         key = read_bounded(path, KEY_BYTES)
         if len(key) != KEY_BYTES:
             raise Damaged(f"{path} is no device key any more: 'run' begins the diary anew, 'erase' destroys it")

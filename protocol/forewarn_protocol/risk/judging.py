@@ -11,7 +11,7 @@ from forewarn_protocol.matching import Match
 from forewarn_protocol.risk import cwa, gaen, minutes
 from forewarn_protocol.risk.configuration import RiskConfiguration, Rule
 from forewarn_protocol.risk.verdict import Decision, Likelihood, Verdict
-from forewarn_protocol.windows import Infectiousness, exposure_windows
+from forewarn_protocol.windows import ExposureWindow, Infectiousness, exposure_windows
 
 LIKELY: Final = 2 / 3
 POSSIBLE: Final = 1 / 3
@@ -28,20 +28,23 @@ def judge(
 ) -> list[Verdict]:
     """Return a verdict for each UTC day with a match that counts, in order of days.
 
-    Unknown and revoked keys count for nothing, nor do days on which the case was not infectious.
+    Unknown and revoked keys count for nothing, nor do days on which the case was not infectious. Of a match that has
+    been judged, its sightings are not held: whoever yields them one by one needs memory for one.
     """
-    counted = [
-        match for match in matches if match.distinct_rpis >= minimum_distinct_rpis and counts(match.key, configuration)
-    ]
     slots: dict[date, list[Judged]] = {}
     identifiers: dict[date, set[bytes]] = {}
-    for match in counted:
+    windows: list[ExposureWindow] = []
+    for match in matches:
+        if match.distinct_rpis < minimum_distinct_rpis or not counts(match.key, configuration):
+            continue
         for encounter in encounters(match):
             for judged in encounter.judged(configuration.minutes.proximity, receiver_correction_db):
                 slots.setdefault(day_at(judged.slot.time_s), []).append(judged)
         for heard in match.sightings:
             identifiers.setdefault(day_at(heard.time_s), set()).add(heard.sighting.payload.rpi)
-    decisions = _decisions(counted, slots, configuration, receiver_correction_db)
+        if configuration.rule is not Rule.MINUTES:
+            windows += exposure_windows(match, configuration.mapping, receiver_correction_db)
+    decisions = _decisions(windows, slots, configuration)
     return [
         _verdict(day, slots[day], decisions.get(day, _NOTHING), configuration.rule, weak=len(identifiers[day]) == 1)
         for day in sorted(slots)
@@ -58,16 +61,10 @@ def counts(key: DiagnosisKey, configuration: RiskConfiguration) -> bool:
 
 
 def _decisions(
-    matches: Iterable[Match],
-    slots: Mapping[date, Sequence[Judged]],
-    configuration: RiskConfiguration,
-    receiver_correction_db: float,
+    windows: Sequence[ExposureWindow], slots: Mapping[date, Sequence[Judged]], configuration: RiskConfiguration
 ) -> dict[date, Decision]:
     if configuration.rule is Rule.MINUTES:
         return minutes.decide(slots, configuration.minutes)
-    windows = [
-        window for match in matches for window in exposure_windows(match, configuration.mapping, receiver_correction_db)
-    ]
     if configuration.rule is Rule.CWA and configuration.cwa is not None:
         return cwa.decide(windows, configuration.cwa)
     return gaen.decide(windows, configuration.gaen)

@@ -1,18 +1,24 @@
 """A radio among a crowd: every scan hears the same number of neighbours, whose advertisements it parses one by one."""
 
-import hashlib
 from collections.abc import AsyncGenerator, Iterator
+from datetime import date
+from functools import lru_cache
+from hashlib import sha256
 from typing import Final
 
 from forewarn_client.radio import AdvertisingReport, Capabilities
-from forewarn_protocol.advertisement import SERVICE_DATA_BYTES, Payload, decode, encode
+from forewarn_client.speaking import payload_of
+from forewarn_protocol.advertisement import Payload, decode, encode
+from forewarn_protocol.intervals import day_at, first_interval, interval_at
+from forewarn_protocol.keys import KEY_BYTES, TemporaryExposureKey
+from forewarn_protocol.metadata import Confidence, Metadata
 from forewarn_shell.clock import Clock
 
 ADVERTISING_INTERVAL_S: Final = 0.235
 """The middle of what the protocol allows."""
 _ROTATION_S: Final = 900.0
 """The middle of the 10 to 20 minutes that an identifier lives."""
-_ADDRESS_BYTES: Final = 6
+_METADATA: Final = Metadata(-20, Confidence.HIGH)
 _LOUDEST_DBM, _LEVELS = -55, 40
 
 
@@ -57,10 +63,23 @@ class CrowdRadio:
 
     def _neighbour(self, number: int) -> tuple[bytes, bytes, int]:
         """Return a neighbour's address, advertisement and strength for now; not all change at the same moment."""
-        turn = int(self._clock.utc() / _ROTATION_S + number / self._neighbours)
-        drawn = hashlib.blake2b(b"%d %d" % (number, turn), digest_size=SERVICE_DATA_BYTES + _ADDRESS_BYTES).digest()
-        payload = Payload.from_service_data(drawn[_ADDRESS_BYTES:])
-        return drawn[:_ADDRESS_BYTES], encode(payload), _LOUDEST_DBM - number % _LEVELS
+        part = number / self._neighbours
+        turn = int(self._clock.utc() / _ROTATION_S + part)
+        advertisement = _advertisement(number, (turn - part) * _ROTATION_S)
+        return b"%6d" % (turn % 1_000_000), advertisement, _LOUDEST_DBM - number % _LEVELS
+
+
+def neighbour_key(number: int, day: date) -> TemporaryExposureKey:
+    """Return what a neighbour speaks under on a UTC day."""
+    return TemporaryExposureKey(
+        sha256(b"%d %d" % (number, first_interval(day))).digest()[:KEY_BYTES], first_interval(day)
+    )
+
+
+@lru_cache(maxsize=1024)  # what a neighbour's own device computes is not to be counted as work of the one that hears
+def _advertisement(number: int, since_s: float) -> bytes:
+    tek, interval = neighbour_key(number, day_at(since_s)), interval_at(since_s)
+    return encode(payload_of(tek, interval, _METADATA))
 
 
 def sightings_per_window(window_s: float) -> int:

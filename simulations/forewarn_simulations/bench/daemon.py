@@ -21,7 +21,7 @@ from forewarn_simulations.bench.fortnight import EPOCH_S
 from forewarn_simulations.bench.outcome import Outcome
 from forewarn_simulations.clocks import VirtualClock
 
-LIMITS: Final = {"cpu_us_per_sighting": 50.0, "rss_mb": 80.0}
+LIMITS: Final = {"cpu_us_per_sighting": 50.0, "rss_mb": 80.0, "child_peak_mb": 100.0}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ CHEAP = Cost(memory_kib=8, iterations=1, lanes=1)
 
 def settings_of(data: Path, known: HonestServer | None = None, **given: object) -> ClientSettings:
     server = {} if known is None else {"server": known.url, "public_key": (known.public_key,)}
-    return ClientSettings(**{"data": data, **server, **given})
+    return ClientSettings(**{"data": data, "assessing": "thread", **server, **given})
 
 
 async def out(settings: ClientSettings, clock: Clock, path: Path) -> int:

@@ -28,7 +28,11 @@ def test_bench_daemon_prints_its_figures_and_bars_as_json(capsys: pytest.Capture
     assert said["name"] == "daemon"
     assert said["machine"]
     assert all(value > 0 for value in said["figures"].values())
-    assert {bar["name"]: bar["bar"] for bar in said["bars"]} == {"cpu_us_per_sighting": 50, "rss_mb": 80}
+    assert {bar["name"]: bar["bar"] for bar in said["bars"]} == {
+        "cpu_us_per_sighting": 50,
+        "rss_mb": 80,
+        "child_peak_mb": 100,
+    }
     assert all(bar["value"] == said["figures"][bar["name"]] for bar in said["bars"])
     assert all(bar["ok"] == (bar["value"] < bar["bar"]) for bar in said["bars"])
     assert code == (0 if all(bar["ok"] for bar in said["bars"]) else 1)
@@ -73,6 +77,8 @@ async def test_a_daemon_in_the_crowd_has_written_what_it_heard(
     await live(tmp_path, neighbours=3, days=0.02)
     said = json.loads(capsys.readouterr().out)
     assert said["peak_rss_mb"] >= said["rss_mb"] > 0
+    assert said["child_peak_mb"] > 0
+    assert said["alerts"] == 1
     async with Device.open(ClientSettings(data=tmp_path), VirtualClock(EPOCH_S)) as device:
         heard = await device.diary.sightings(day_at(EPOCH_S))
     times_s = sorted(sighting.time_s for sighting in heard)
@@ -80,3 +86,4 @@ async def test_a_daemon_in_the_crowd_has_written_what_it_heard(
     windows = 1 + sum(later_s - earlier_s > 60 for earlier_s, later_s in pairwise(times_s))
     assert windows >= 5
     assert len(heard) == windows * 3 * sightings_per_window(4)
+    assert said["matched_sightings"] == len(heard) / 3, "one of the three is in the file that is compared"

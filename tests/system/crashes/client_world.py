@@ -41,7 +41,7 @@ DAY_S = 86_400
 class ClientWorld:
     """Phone, server, time; `deaths` counts where the kills fell."""
 
-    def __init__(self, folder: Path, seed: int, server: RunningServer, feed_key: str) -> None:
+    def __init__(self, folder: Path, seed: int, server: RunningServer, feed_key: str, assessing: str) -> None:
         self.random = random.Random(seed)
         self.aim = Aim(self.random)
         self.steps = {"record": 24, "fetch": 24, "match": 10, "report": 14}
@@ -49,7 +49,7 @@ class ClientWorld:
         self.witness = Witness()
         self.deaths: Counter[str] = Counter()
         self._folder = folder
-        self._known = {"server": server.url, "public_key": feed_key}
+        self._known = {"server": server.url, "public_key": feed_key, "assessing": assessing}
         self._settings = ClientSettings(data=folder / "phone", language="en", **self._known)
         self._lives = 0
         self._factor = FACTOR
@@ -58,11 +58,12 @@ class ClientWorld:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, folder: Path, seed: int) -> AsyncIterator["ClientWorld"]:
+    async def open(cls, folder: Path, seed: int, assessing: str = "thread") -> AsyncIterator["ClientWorld"]:
+        """Open it; with `assessing` as process, what is killed may have a process of its own at work."""
         made = initialise(folder / "server", "vn")
         settings = ServerSettings.load(folder / "server", minimum_reports_per_file=1, maximum_wait_h=0, padded_keys=20)
         async with running(settings, HandClock()) as server:
-            yield cls(folder, seed, server, made.feed_key)
+            yield cls(folder, seed, server, made.feed_key, assessing)
 
     @property
     def today(self) -> date:

@@ -6,7 +6,7 @@ Only a child process of the tests is ever patched, and only for its one life.
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import update
@@ -114,10 +114,10 @@ def _sync_no_file() -> None:
 def _keep_the_ledger_apart() -> None:
     commit = fetching._commit
 
-    def apart(connection: sqlite3.Connection, device: Any, entry: Any, *found: Iterable[Any]) -> None:
-        connection.execute("INSERT OR IGNORE INTO finished_files (sha256) VALUES (?)", (entry.sha256,))
+    def apart(connection: sqlite3.Connection, device: Any, sha256: str, *found: Any) -> None:
+        connection.execute("INSERT OR IGNORE INTO finished_files (sha256) VALUES (?)", (sha256,))
         _begin_anew(connection)
-        commit(connection, device, entry, *found)
+        commit(connection, device, sha256, *found)
 
     fetching._commit = apart
 

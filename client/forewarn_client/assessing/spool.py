@@ -1,0 +1,24 @@
+"""What a comparison found, on its way to the diary: sealed rows in a file without a name, never all in memory."""
+
+import struct
+from collections.abc import Iterator
+from datetime import date
+from typing import BinaryIO, Final
+
+from forewarn_client.diary.vault import day_from, day_number
+
+_ROW: Final = struct.Struct("<iI")
+
+
+def put(file: BinaryIO, day: date, sealed: bytes) -> None:
+    """Add a row of a UTC day."""
+    file.write(_ROW.pack(day_number(day), len(sealed)))
+    file.write(sealed)
+
+
+def rows(file: BinaryIO) -> Iterator[tuple[date, bytes]]:
+    """Yield each row's UTC day and what it holds, from the beginning."""
+    file.seek(0)
+    while head := file.read(_ROW.size):
+        number, size = _ROW.unpack(head)
+        yield day_from(number), file.read(size)
