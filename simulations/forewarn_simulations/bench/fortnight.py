@@ -7,12 +7,12 @@ holds a virtual clock, the radio of the crowd and the file that it compares, and
 import asyncio
 import json
 import logging
+import os
 import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from resource import RUSAGE_CHILDREN, getrusage
 from tempfile import TemporaryFile
 from typing import Final
 
@@ -54,9 +54,14 @@ async def live(data: Path, neighbours: int, days: float) -> None:
         alerts = await judge(device)
         figures |= {"rss_mb": memory_mb("self", "VmRSS"), "peak_rss_mb": memory_mb("self", "VmHWM")}
         sightings = sum(count for _, count in await device.database.read(matches.words, device.vault))
-    spent = getrusage(RUSAGE_CHILDREN)
-    figures |= {"child_peak_mb": max(peaks.values(), default=0.0), "child_cpu_s": spent.ru_utime + spent.ru_stime}
-    figures |= {"matched_sightings": sightings, "alerts": len(alerts), "diary_mb": size_mb(data)}
+    spent = os.times()
+    figures |= {
+        "child_peak_mb": max(peaks.values(), default=0.0),
+        "child_cpu_s": spent.children_user + spent.children_system,
+        "matched_sightings": sightings,
+        "alerts": len(alerts),
+        "diary_mb": size_mb(data),
+    }
     print(json.dumps(figures))  # noqa: T201 - the process's answer, while the daemon still runs
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
