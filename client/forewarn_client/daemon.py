@@ -7,6 +7,7 @@ from contextlib import aclosing, suppress
 from itertools import count
 from typing import Final, Never
 
+from forewarn_client import damage
 from forewarn_client.chaff import chaff
 from forewarn_client.config import ClientSettings
 from forewarn_client.daily import daily
@@ -215,5 +216,6 @@ async def _verify(device: Device) -> AsyncGenerator[None, None]:
     """Look for damage, first of all and then daily: nobody may read for weeks what it hit."""
     while True:
         await device.database.verify()
+        await damage.remember(device)
         yield
         await device.clock.sleep_until(device.clock.monotonic() + _VERIFY_EACH_S)

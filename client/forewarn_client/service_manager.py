@@ -15,7 +15,7 @@ from forewarn_client.board import FAULT_PREFIX
 from forewarn_client.condition import condition_of
 from forewarn_client.device import Device
 from forewarn_client.pulse import Pulse
-from forewarn_client.status import look
+from forewarn_client.status import glance
 
 _LOOK_AT_FAULTS_EACH_S: Final = 30.0
 _LOOK_AT_ALL_EACH_S: Final = 900.0
@@ -118,7 +118,7 @@ async def tell_condition(device: Device, manager: ServiceManager) -> AsyncGenera
         now_s = clock.monotonic()
         if faults != known or now_s - looked_s >= _LOOK_AT_ALL_EACH_S:
             known, looked_s = faults, now_s
-            sentence = condition_of(await look(device)).sentence(device.settings.language)
+            sentence = condition_of(await glance(device)).sentence(device.settings.language)
             if sentence != said and manager.tell(STATUS=sentence):
                 said = sentence
         yield

@@ -1,25 +1,20 @@
 """What `status` and `check` tell a person: whether the daemon works, and why not; what it last did; what to do."""
 
 import shutil
-import sqlite3
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Final
 
-from forewarn_client import board, erasures
-from forewarn_client.alerts import ALERTS, alerts_as_json, alerts_in_words
-from forewarn_client.anomalies import ANOMALIES
+from forewarn_client import board, damage, erasures
+from forewarn_client.alerts import alerts_as_json, alerts_in_words
 from forewarn_client.board import JsonValue
 from forewarn_client.device import Device
-from forewarn_client.diary.store import SCAN_WINDOWS
-from forewarn_client.diary.vault import Vault
 from forewarn_client.erasures import Erasure
 from forewarn_client.forgetting import first_kept_day, overdue_since_s
-from forewarn_client.matches import MATCHES
 from forewarn_client.pausing import UNTIL_RESUMED, pause_of
 from forewarn_client.presence import is_running
 from forewarn_client.trust import CLOCK
-from forewarn_client.withdrawals import WITHDRAWALS, withdrawn_alerts
+from forewarn_client.withdrawals import withdrawn_alerts
 from forewarn_protocol.intervals import iso_utc
 
 NOTHING_TO_DO: Final = 0
@@ -190,7 +185,16 @@ class Status:
 
 
 async def look(device: Device) -> Status:
-    """Gather the status of a device."""
+    """Gather the status of a device, reading its whole diary: seconds of work after a fortnight in a crowd."""
+    return replace(
+        await glance(device),
+        encounters=await device.diary.encounters_per_day(await device.database.read(first_kept_day, device)),
+        damaged_entries=await device.database.read(damage.count, device.vault),
+    )
+
+
+async def glance(device: Device) -> Status:
+    """Gather what is known without reading the diary: no encounters, and the damage that the daemon knows of."""
     now_s = device.clock.utc()
     values = await device.status.read()
     withdrawn = await withdrawn_alerts(device)
@@ -214,19 +218,12 @@ async def look(device: Device) -> Status:
             for job, since_s in _after(board.FAULT_SINCE_PREFIX, values).items()
             if isinstance(since_s, int | float)
         },
-        encounters=await device.diary.encounters_per_day(await device.database.read(first_kept_day, device)),
-        damaged_entries=await device.database.read(_damaged_entries, device.vault),
+        damaged_entries=damaged if isinstance(damaged := values.get(board.DAMAGED_ENTRIES), int) else 0,
         mended_s=_seconds(values, board.MENDED_S),
         disk_is_full=shutil.disk_usage(device.settings.data).free < DISK_IS_FULL_BELOW_BYTES,
         paused_until_s=pause_of(values.get(board.PAUSED_UNTIL), now_s),
         silent=values.get(board.SILENT) is True,
         strange_sightings=strange if isinstance(strange := values.get(board.STRANGE_SIGHTINGS), dict) else {},
-    )
-
-
-def _damaged_entries(connection: sqlite3.Connection, vault: Vault) -> int:
-    return sum(
-        kind.count_damaged(connection, vault) for kind in (SCAN_WINDOWS, MATCHES, ANOMALIES, ALERTS, WITHDRAWALS)
     )
 
 

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from forewarn_client import damage
 from forewarn_client.alerts import active_alerts
+from forewarn_client.condition import condition_of
 from forewarn_client.device import Device
+from forewarn_client.diary.block import ScanWindow
 from forewarn_client.fetching import fetch
 from forewarn_client.judging import judge
-from forewarn_client.status import ALERT_IS_ACTIVE, NOTHING_TO_DO, look
+from forewarn_client.status import ALERT_IS_ACTIVE, NOTHING_TO_DO, glance, look
 from forewarn_protocol.errors import Missing
 from forewarn_simulations.clocks import VirtualClock
 from tests.client.conftest import NOON_S
@@ -111,3 +114,19 @@ async def test_another_device_key_is_no_damage(warned: Device) -> None:
     await meet(warned, key_of_day(NOON_S, 9), NOON_S, 4)  # seals with a new key of today, which can be read
     with pytest.raises(Missing, match="another device key"):
         await look(warned)
+
+
+async def test_a_glance_reads_no_diary_and_knows_what_the_daemon_last_found_in_it(
+    device: Device, clock: VirtualClock
+) -> None:
+    await device.diary.record(ScanWindow(NOON_S, None, {bytes(20): [(0, -50)]}))
+    await device.database.write(lambda connection: connection.execute("UPDATE scan_windows SET sealed = x'00'"))
+    assert (await look(device)).damaged_entries == 1
+    assert (await glance(device)).damaged_entries == 0
+    await damage.remember(device)
+    assert (await glance(device)).damaged_entries == 1
+    assert condition_of(await glance(device)).state is condition_of(await look(device)).state
+    await device.database.write(lambda connection: connection.execute("DELETE FROM scan_windows"))
+    await damage.remember(device)
+    assert (await glance(device)).damaged_entries == 0
+    assert clock.utc() == NOON_S

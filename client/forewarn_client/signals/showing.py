@@ -12,11 +12,10 @@ from forewarn_client.config import ClientSettings
 from forewarn_client.device import Device
 from forewarn_client.signals.leds import Led
 from forewarn_client.signals.rhythms import BEEPS, rhythm_of
-from forewarn_client.status import look
+from forewarn_client.status import glance
 from forewarn_protocol.errors import Missing
 
 LOOK_EACH_S: Final = 300.0
-"""A look reads the whole diary."""
 SHOWN_FOR_S: Final = 3 * LOOK_EACH_S
 """How long a rhythm outlives a daemon that was killed."""
 BEEP_AGAIN_AFTER_S: Final = 24 * 3600.0
@@ -32,7 +31,7 @@ def has_signals(settings: ClientSettings) -> bool:
 
 
 async def show_condition(device: Device) -> AsyncGenerator[None, None]:
-    """Show the condition for ever, looking each few minutes; dark at the end, as a device that does not work is.
+    """Show the condition for ever, looking each five minutes; dark at the end, as a device that does not work is.
 
     Raises:
         Missing: LED or buzzer is not there, or may not be written.
@@ -44,7 +43,7 @@ async def show_condition(device: Device) -> AsyncGenerator[None, None]:
     beep_is_owed = False
     try:
         while True:
-            state = condition_of(await look(device)).state
+            state = condition_of(await glance(device)).state
             if led is not None:
                 led.show(rhythm_of(state, settings.led_alert), SHOWN_FOR_S)
             if buzzer is not None and state in _MESSAGES:

@@ -1,0 +1,25 @@
+"""How many entries of the diary can no longer be read: all are read to count them, and the count is remembered."""
+
+import sqlite3
+from typing import Final
+
+from forewarn_client.alerts import ALERTS
+from forewarn_client.anomalies import ANOMALIES
+from forewarn_client.board import DAMAGED_ENTRIES
+from forewarn_client.device import Device
+from forewarn_client.diary.store import SCAN_WINDOWS
+from forewarn_client.diary.vault import Vault
+from forewarn_client.matches import MATCHES
+from forewarn_client.withdrawals import WITHDRAWALS
+
+_KINDS: Final = (SCAN_WINDOWS, MATCHES, ANOMALIES, ALERTS, WITHDRAWALS)
+
+
+def count(connection: sqlite3.Connection, vault: Vault) -> int:
+    """Return how many entries of any kind are passed over; it takes seconds for a fortnight in a crowd."""
+    return sum(kind.count_damaged(connection, vault) for kind in _KINDS)
+
+
+async def remember(device: Device) -> None:
+    """Count, and keep what was found for the next glance."""
+    await device.status.note(DAMAGED_ENTRIES, await device.database.read(count, device.vault) or None)
