@@ -55,11 +55,7 @@ class _SettingsFile(TomlConfigSettingsSource):
         values = super().__call__()
         if "data" in values:
             raise ValueError("it lies in the data folder and cannot name another one: remove data, and give --data")
-        for name, value in values.items():
-            field = ClientSettings.model_fields.get(name)
-            # In the environment everything is text; here, who writes a number as text means something else by it.
-            if isinstance(value, str) and field is not None and field.annotation in {int, float}:
-                raise BadSettings(_wrong(name, "text in quotes is no number"))
+        _refuse_quoted_numbers(values)
         return values
 
 
@@ -231,6 +227,7 @@ class ClientSettings(BaseSettings):
             BadSettings: one line that names the setting, what is wrong, and what it wants.
         """
         _refuse_unknown_variables(os.environ)
+        _refuse_quoted_numbers(given)
         try:
             return cls(**{name: value for name, value in given.items() if value is not None})
         except ValidationError as error:
@@ -246,6 +243,14 @@ def set_by_hand(data: Path) -> list[str]:
     """Return which of the settings that a calibration measures are given in settings.toml or the environment."""
     given = TomlConfigSettingsSource(ClientSettings, data / SETTINGS_FILE)() | EnvSettingsSource(ClientSettings)()
     return [name for name in CALIBRATED if name in given]
+
+
+def _refuse_quoted_numbers(values: Mapping[str, Any]) -> None:
+    # In the environment everything is text; elsewhere, who writes a number as text means something else by it.
+    for name, value in values.items():
+        field = ClientSettings.model_fields.get(name)
+        if isinstance(value, str) and field is not None and field.annotation in {int, float}:
+            raise BadSettings(_wrong(name, "text in quotes is no number"))
 
 
 def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:

@@ -96,6 +96,13 @@ def test_a_misspelt_variable_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
         ClientSettings.load(data=tmp_path)
 
 
+def test_a_number_in_quotes_is_one_in_the_environment_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FOREWARN_CLIENT_TX_POWER_DBM", "-7")
+    assert ClientSettings.load(data=tmp_path).tx_power_dbm == -7
+    with pytest.raises(BadSettings, match=r"tx_power_dbm is wrong [(]text in quotes is no number"):
+        ClientSettings.load(data=tmp_path, tx_power_dbm="-7")  # as out of a site's file
+
+
 def test_settings_cannot_be_changed(tmp_path: Path) -> None:
     settings = ClientSettings(data=tmp_path)
     with pytest.raises(ValidationError):

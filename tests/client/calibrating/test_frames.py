@@ -6,12 +6,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from forewarn_client.calibrating.estimating import Heard, Known
-from forewarn_client.calibrating.frames import MOST_SAMPLES, Answer, Turn, decode, encode
+from forewarn_client.calibrating.frames import MOST_SAMPLES, Answer, Turn, _tag, decode, encode
 from forewarn_protocol.identifiers import crypt_metadata, identifiers
 from forewarn_protocol.intervals import INTERVALS_PER_DAY, interval_at
 from forewarn_protocol.metadata import Metadata
-
-TENTHS = st.integers(0, 10**6)
 
 
 def tenths(least: float, most: float) -> st.SearchStrategy[float]:
@@ -44,6 +42,16 @@ def test_a_frame_with_a_flipped_bit_is_no_frame(frame: Turn | Answer, bit: int) 
     said = bytearray(encode(frame, "bench").service_data)
     said[bit // 8] ^= 1 << bit % 8
     assert decode(bytes(said), "bench") is None
+
+
+@given(st.binary(min_size=16, max_size=16) | st.binary(min_size=14, max_size=14).map(b"fw".__add__))
+@example(b"fw" + bytes([0x20]) + b"idses" + b"\x7f\xff" * 3 + b"\x01\x01")  # a reference of 3276.7 dBm
+def test_a_forger_who_knows_the_word_makes_frames_of_possible_devices_and_nothing_else(body: bytes) -> None:
+    frame = decode(body + _tag(body, "bench"), "bench")
+    if isinstance(frame, Answer):
+        assert -50 <= frame.known.tx_power_dbm <= 20
+    if frame is not None:
+        assert body.startswith(b"fw")
 
 
 def test_no_identifier_of_a_day_is_taken_for_a_frame() -> None:
