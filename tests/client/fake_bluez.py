@@ -112,12 +112,16 @@ class FakeBluez:
         adapter = self.adapter(name)
         if not on:
             adapter.heard_by_kernel = adapter.spoken[0].properties if self.legacy and adapter.spoken else None
-            for spoken in adapter.spoken:
-                if spoken.task:
+            for spoken in list(adapter.spoken):
+                if spoken.sender == "instance":
+                    self._end(adapter, spoken)
+                elif spoken.task:
                     spoken.task.cancel()
         adapter.powered = on
         if on and adapter.heard_by_kernel is not None:
-            kernel = Spoken("kernel", "", self._address(adapter), adapter.heard_by_kernel)
+            is_instance = adapter.heard_by_kernel["Type"].value == "instance"
+            sender = "instance" if is_instance else "kernel"
+            kernel = Spoken(sender, "", self._address(adapter), adapter.heard_by_kernel)
             self._begin(adapter, kernel)
         changed = {"Powered": Variant("b", on)}
         await self._signal(
@@ -276,7 +280,7 @@ class FakeBluez:
         adapter = self.adapter(f"hci{number}")
         service_data = Variant("a{sv}", {_UUID: Variant("ay", decode(instance.data).service_data)})
         interval = Variant("u", round(instance.interval_s * 1000))
-        properties = {"ServiceData": service_data, "MinInterval": interval, "Type": Variant("s", "kernel")}
+        properties = {"ServiceData": service_data, "MinInterval": interval, "Type": Variant("s", "instance")}
         self._begin(adapter, Spoken("instance", "", self._address(adapter), properties))
 
     def _end_instance(self, number: int) -> bool:

@@ -50,8 +50,13 @@ def _refuses(stack: Stack) -> bool:
     return _is_refusing_kernel(stack.machine) and version is not None and version < _REFUSING_BELOW
 
 
+def _refuses_for_good(stack: Stack) -> bool:
+    return _refuses(stack) and not stack.machine.may_administer_network
+
+
 def _may_refuse(stack: Stack) -> bool:
-    return _is_refusing_kernel(stack.machine) and stack.machine.bluetoothd is None
+    machine = stack.machine
+    return _is_refusing_kernel(machine) and machine.bluetoothd is None and not machine.may_administer_network
 
 
 def _ignores_intervals(stack: Stack) -> bool:
@@ -63,8 +68,16 @@ KNOWN_FAULTS: Final = (
     Fault(
         "kernel",
         Level.FAILURE,
+        _refuses_for_good,
+        "with bluetoothd before 5.87 it refuses every advertisement: update BlueZ or the kernel, or give the daemon's "
+        "unit AmbientCapabilities=CAP_NET_ADMIN, to ask the kernel itself",
+    ),
+    Fault(
+        "kernel",
+        Level.WARNING,
         _refuses,
-        "with bluetoothd before 5.87 it refuses every advertisement: update BlueZ or the kernel",
+        "with bluetoothd before 5.87 it refuses every advertisement; the kernel is asked itself, for CAP_NET_ADMIN is "
+        "there: update BlueZ all the same, for nobody ends what a daemon that was killed has left on the air",
     ),
     Fault(
         "kernel",

@@ -60,8 +60,15 @@ def test_each_known_fault_is_recognised_and_the_version_beside_it_is_not_blamed(
     experimental: bool,  # noqa: FBT001
     judged: tuple[Level, Level],
 ) -> None:
-    stack = Stack(Machine(release, bluetoothd, may_administer_network=True), extended, experimental)
+    stack = Stack(Machine(release, bluetoothd, may_administer_network=False), extended, experimental)
     assert levels(judge_versions(stack)) == dict(zip(("kernel", "bluetoothd"), judged, strict=True))
+
+
+def test_a_kernel_that_refuses_bluetoothd_is_a_warning_where_it_may_be_asked_itself() -> None:
+    stack = Stack(Machine(PI, (5, 66), may_administer_network=True), extended_advertising=False, experimental=True)
+    (kernel, _) = judge_versions(stack)
+    assert kernel.level is WARNING
+    assert "the kernel is asked itself" in kernel.sentence
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from forewarn_client.radio.bluez.management_packets import (
     Answer,
     Command,
     Event,
+    Features,
     Packet,
     Sample,
     Status,
@@ -62,7 +63,7 @@ class Management:
         self._tap = Tap(service_uuid)
         self.connectable = False
         """Whether the kernel lets others connect: it then advertises from the public address, whatever was asked."""
-        self.features: bytes | None = None
+        self.features: Features | None = None
         """What the kernel says of its advertising; None where this process has no right to more than settings."""
 
     async def open(self) -> None:
@@ -73,7 +74,7 @@ class Management:
                 asyncio.get_running_loop().add_reader(self._socket, self._read, self._socket)
             self._learn_settings(current_settings(await self.ask(Command.READ_INFORMATION)))
             # Who lacks CAP_NET_ADMIN may ask for an adapter's settings, and hears of nothing else.
-            self.features = await self.ask(Command.READ_ADVERTISING_FEATURES)
+            self.features = Features.of(await self.ask(Command.READ_ADVERTISING_FEATURES))
         except (OSError, Refused, Missing):
             self.features = None
 
@@ -141,6 +142,7 @@ class Management:
         elif (settings := new_settings(packet)) is not None:
             self._learn_settings(settings)
         elif packet.event == Event.ADVERTISING_REMOVED:
+            # Never by this socket's own wish; whether it was ours, who asks to end it finds out.
             self._on_change("removed")
         elif self._hear is not None and (sample := self._tap.take(packet)) is not None:
             self._hear(sample)

@@ -18,8 +18,12 @@ LONGEST_BYTES: Final = 4096
 CONNECTABLE: Final = 1 << 1
 """Of an adapter's settings."""
 
+_EXTENDED: Final = 1 << 7
+"""Of what an adapter's advertising supports: a second channel, which extended advertising alone has."""
+
 _HEADER: Final = struct.Struct("<HHH")
 _ANSWER: Final = struct.Struct("<HB")
+_FEATURES: Final = struct.Struct("<IBBB")
 _HEARD: Final = struct.Struct("<6sBbIH")
 _HANDLE: Final = struct.Struct("<H")
 _ADDRESS_BYTES: Final = 6
@@ -89,6 +93,22 @@ class Answer:
             return None
         number, status = _ANSWER.unpack_from(packet.body)
         return cls(number, status, packet.body[_ANSWER.size :])
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What an adapter's advertising can do; `instances`: how many advertisements at once."""
+
+    extended: bool
+    instances: int
+
+    @classmethod
+    def of(cls, values: bytes) -> Self | None:
+        """Read an answer; None where it is too short."""
+        if len(values) < _FEATURES.size:
+            return None
+        supported, _, _, instances = _FEATURES.unpack_from(values)
+        return cls(bool(supported & _EXTENDED), instances)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from forewarn_client.radio import AdvertisingReport, Capabilities, NotSpoken
@@ -18,12 +19,14 @@ from forewarn_client.radio.bluez.bluetoothd import (
     is_connectable,
 )
 from forewarn_client.radio.bluez.hearing import Hearing
+from forewarn_client.radio.bluez.kernel_advertising import KernelAdvertising
 from forewarn_client.radio.bluez.management import Management, OpenSocket, open_control
 from forewarn_client.radio.bluez.sentences import (
     ASLEEP,
     CONNECTABLE,
     NO_BUS,
     NO_SERVICE,
+    REFUSING,
     RELEASED,
     SWITCHED_OFF,
     WORTH_A_RETRY,
@@ -31,7 +34,7 @@ from forewarn_client.radio.bluez.sentences import (
     sentence,
 )
 from forewarn_client.timing import Timing
-from forewarn_protocol.advertisement import EXPOSURE_NOTIFICATION_UUID, SERVICE_DATA_BYTES, Payload
+from forewarn_protocol.advertisement import EXPOSURE_NOTIFICATION_UUID, SERVICE_DATA_BYTES, Payload, encode
 from forewarn_protocol.errors import Missing
 from forewarn_shell.clock import Clock
 
@@ -39,6 +42,8 @@ PATIENCE_S: Final = 10.0
 """Real seconds that bluetoothd has for an answer."""
 _RETRIES_S: Final = (0.2, 0.4, 0.8, 1.6)
 _LOOK_S: Final = 0.25
+_LATE_S: Final = 60.0
+"""What the longest rotation may take longer on a busy machine."""
 _SHORT_WINDOWS: Final = 3
 """Without a passive scanner, bluetoothd reports a neighbour once for each time that a scan begins."""
 _DEFAULT_POWER_DBM: Final = (-50, 20)
@@ -66,6 +71,8 @@ class BluezRadio:
         self._patience_s = patience_s
         self._bluetoothd = Bluetoothd(adapter, patience_s, self._learn)
         self._management = Management(adapter, service_uuid, patience_s, self._learn, open_management)
+        self._kernel = KernelAdvertising(self._management, timing.rotation_s[1] + _LATE_S)
+        self._kernel_instead = False
         self._lock = asyncio.Lock()
         self._started = False
         self._passive = False
@@ -92,6 +99,7 @@ class BluezRadio:
             if adapter.get("Powered") is not True:
                 raise Missing(SWITCHED_OFF)
             await self._management.open()
+            await self._kernel.clear()
             if self._management.connectable or is_connectable(adapter):
                 raise Missing(CONNECTABLE)
             self._passive = MONITOR_MANAGER in interfaces
@@ -162,7 +170,7 @@ class BluezRadio:
                 # A controller without extended advertising refuses a new address while it scans.
                 await hearing.pause()
             try:
-                if self._spoken is not None:
+                if self._speaks:
                     await self._fall_silent()
                     await self._sleep(self._timing.draw(self._timing.rotation_pause_s))
                 await self._register(payload)
@@ -179,22 +187,38 @@ class BluezRadio:
     async def _register(self, payload: Payload) -> None:
         self._demand_started()
         interval_s = self._timing.draw(self._timing.advertise_interval_s)
-        self._count += 1
-        path = f"/org/forewarn/advertisement{self._count}"
-        advertisement = Advertisement(payload, self._service_uuid, interval_s, self._release)
         self._loss = None
         self._lost.clear()
+        advertisement = encode(payload, service_uuid=self._service_uuid)
+        instead = partial(self._kernel.begin, advertisement, interval_s) if self._kernel.is_possible else None
         try:
-            await self._persist(lambda: self._bluetoothd.register(path, advertisement))
+            if self._kernel_instead and instead is not None:
+                await instead()
+            else:
+                await self._persist(partial(self._announce, payload, interval_s), instead)
         except Missing as refused:
             if isinstance(refused.__cause__, CallFailed):  # an answer, and it was no
                 raise NotSpoken(refused.message) from refused.__cause__
             raise
-        self._spoken = path, advertisement
+        # Its word is kept until it ends: whoever asked it each time would be silent for the tries.
+        self._kernel_instead = self._kernel.on_air
         self._must_hush = False
         self._demand_started()
 
+    async def _announce(self, payload: Payload, interval_s: float) -> None:
+        self._count += 1
+        path = f"/org/forewarn/advertisement{self._count}"
+        advertisement = Advertisement(payload, self._service_uuid, interval_s, self._release)
+        await self._bluetoothd.register(path, advertisement)
+        self._spoken = path, advertisement
+
+    @property
+    def _speaks(self) -> bool:
+        return self._spoken is not None or self._kernel.on_air
+
     async def _fall_silent(self) -> None:
+        if self._kernel.on_air:
+            await _to_its_end(self._kernel.end())
         if self._spoken is not None:
             spoken, self._spoken = self._spoken, None
             await _to_its_end(self._bluetoothd.unregister(*spoken))
@@ -210,12 +234,20 @@ class BluezRadio:
             self._hearing = None
             await hearing.pause()
 
-    async def _persist(self, step: Callable[[], Awaitable[None]]) -> None:
-        """Do a step; while another program seems to hold the radio, wait, longer each time, and try again."""
+    async def _persist(
+        self, step: Callable[[], Awaitable[None]], instead: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Do a step; while another program seems to hold the radio, wait, longer each time, and try again.
+
+        What bluetoothd then still fails in is done `instead`.
+        """
         for wait_s in (*_RETRIES_S, None):
             try:
                 return await step()
             except CallFailed as error:
+                if wait_s is None and error.name == REFUSING and instead is not None:
+                    _log.info("bluetoothd refuses; the kernel is asked itself")
+                    return await instead()
                 if wait_s is None or error.name not in WORTH_A_RETRY:
                     raise Missing(sentence(error.name)) from error
                 _log.info("bluetoothd: %s; trying again in %.1f s", error.name, wait_s)
@@ -252,8 +284,12 @@ class BluezRadio:
             "sleep": ASLEEP,
             "wake": RELEASED,
         }
+        if change == "removed" and self._kernel.on_air:
+            self._lose(RELEASED)
+        if change == "ended":
+            self._kernel_instead = False  # another bluetoothd may not refuse
         if change in faults:
-            self._must_hush = self._must_hush or self._spoken is not None
+            self._must_hush = self._must_hush or self._speaks
             self._fault = faults[change]
             self._lose(self._fault)
         if change in {"on", "wake"} and self._must_hush and (self._hushing is None or self._hushing.done()):
@@ -270,6 +306,10 @@ class BluezRadio:
             async with self._lock:
                 if not self._must_hush:
                     return  # what was spoken since has taken its place
+                if self._kernel_instead:
+                    await self._fall_silent()
+                    self._must_hush = False
+                    return
                 await self._fall_silent()
                 path = "/org/forewarn/noise"
                 advertisement = Advertisement(noise, self._service_uuid, self._timing.advertise_interval_s[0], _forget)

@@ -13,19 +13,23 @@ CONNECTABLE: Final = (
     "another program lets strangers connect to this adapter, and it would speak from its lasting address: run"
     ' "bluetoothctl discoverable off"'
 )
+KERNEL_REFUSES: Final = "bluetoothd and the kernel both refuse to advertise: end what else scans, or update the kernel"
+KERNEL_HOLDS_ON: Final = 'the kernel does not end an advertisement: run "bluetoothctl power off", then "power on"'
 KERNEL_SILENT: Final = "the kernel's Bluetooth does not answer: unplug the adapter and plug it in again, or restart"
 BUSY: Final = "another program holds the radio: end what else scans or advertises over Bluetooth"
 REFUSED: Final = (
     "bluetoothd refuses to advertise: end what else scans over Bluetooth; kernels 6.12.93 and 6.18.34 of Raspberry Pi"
-    " OS need bluetoothd 5.87 or newer"
+    " OS need bluetoothd 5.87 or newer, or the capability CAP_NET_ADMIN for the daemon"
 )
 
 NO_PLACE: Final = "org.bluez.Error.NotPermitted"
+REFUSING: Final = "org.bluez.Error.Failed"
+"""What bluetoothd answers where the kernel refuses it."""
 
 _SENTENCES: Final = {
     "org.bluez.Error.InProgress": BUSY,
     "org.bluez.Error.AlreadyExists": BUSY,
-    "org.bluez.Error.Failed": REFUSED,
+    REFUSING: REFUSED,
     "org.bluez.Error.NotReady": SWITCHED_OFF,
     NO_PLACE: "bluetoothd has no place for an advertisement: end what else advertises",
     "org.bluez.Error.NotSupported": "this Bluetooth adapter cannot do Low Energy: use another one (setting adapter)",
@@ -37,7 +41,7 @@ _SENTENCES: Final = {
     "org.freedesktop.DBus.Error.UnknownMethod": NONSENSE,
     "org.freedesktop.DBus.Error.UnknownObject": NONSENSE,
 }
-WORTH_A_RETRY: Final = frozenset({"org.bluez.Error.InProgress", "org.bluez.Error.Failed"})
+WORTH_A_RETRY: Final = frozenset({"org.bluez.Error.InProgress", REFUSING})
 """What another scanner causes for a moment."""
 
 NOTHING_THERE: Final = frozenset(
