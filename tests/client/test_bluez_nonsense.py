@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -19,13 +20,17 @@ from hypothesis import strategies as st
 from forewarn_client import cli
 from forewarn_client.config import SETTINGS_FILE, ClientSettings
 from forewarn_client.daemon import Daemon
+from forewarn_client.doctor.bluetooth import Adapter, judge_adapter
 from forewarn_client.radio.bluez import BluezRadio
+from forewarn_client.radio.bluez.bluetoothd import ADAPTER as ADAPTER1
+from forewarn_client.radio.bluez.bluetoothd import ADVERTISING_MANAGER
+from forewarn_client.radio.bluez.radio import capabilities_of
 from forewarn_client.timing import Timing
 from forewarn_protocol.errors import Missing
 from forewarn_shell import command_line
 from forewarn_simulations.clocks import ScaledClock
 from tests.client.fake_bluez import NONSENSE, SILENCE, FakeBluez, Wrong, fake_bluez
-from tests.client.nonsense import ANY_BODY, ERRORS, PATHS, Body, bodies
+from tests.client.nonsense import ANY_BODY, ERRORS, INTERFACES, PATHS, Body, bodies
 from tests.client.test_bluez import ADAPTER, TIMING, listen, now_speaking, payload, until
 from tests.client.test_cli import KEPT_CLOCK
 
@@ -339,6 +344,17 @@ async def test_the_commands_say_it_in_one_line_and_exit_with_3(
             fake.wrong["GetManagedObjects"] = [answer]
             code, said = await call("calibrate")
             assert (code, said.count("\n")) == (3, 1)
+
+
+@given(st.dictionaries(st.sampled_from(INTERFACES), bodies("a{sv}").map(lambda drawn: drawn[1][0]), max_size=5))
+def test_whatever_an_adapter_says_of_itself_the_doctor_has_a_line_for_it(found: dict[str, dict[str, Any]]) -> None:
+    plain = {name: {key: value.value for key, value in properties.items()} for name, properties in found.items()}
+    adapter = Adapter.of("hci0", plain)
+    assert (adapter is None) == (ADAPTER1 not in plain)
+    if adapter is not None:
+        assert all("\n" not in check.sentence for check in judge_adapter(adapter))
+    least, most = capabilities_of(plain.get(ADVERTISING_MANAGER, {})).tx_power_range_dbm
+    assert least <= most
 
 
 @pytest.mark.slow
