@@ -1,6 +1,7 @@
 """How many entries of the diary can no longer be read: all are read to count them, and the count is remembered."""
 
 import sqlite3
+from datetime import date
 from typing import Final
 
 from forewarn_client.alerts import ALERTS
@@ -15,11 +16,23 @@ from forewarn_client.withdrawals import WITHDRAWALS
 _KINDS: Final = (SCAN_WINDOWS, MATCHES, ANOMALIES, ALERTS, WITHDRAWALS)
 
 
-def count(connection: sqlite3.Connection, vault: Vault) -> int:
-    """Return how many entries of any kind are passed over; it takes seconds for a fortnight in a crowd."""
-    return sum(kind.count_damaged(connection, vault) for kind in _KINDS)
+async def count(device: Device) -> int:
+    """Return how many entries of any kind are passed over; it takes seconds for a fortnight in a crowd.
+
+    Day by day, so that whoever has something to write meanwhile need not wait for the whole diary.
+    """
+    days = await device.database.read(_days)
+    return sum([await device.database.read(_count, device.vault, day) for day in sorted(days)])
 
 
 async def remember(device: Device) -> None:
     """Count, and keep what was found for the next glance."""
-    await device.status.note(DAMAGED_ENTRIES, await device.database.read(count, device.vault) or None)
+    await device.status.note(DAMAGED_ENTRIES, await count(device) or None)
+
+
+def _days(connection: sqlite3.Connection) -> set[date]:
+    return {day for kind in _KINDS for day in kind.days(connection)}
+
+
+def _count(connection: sqlite3.Connection, vault: Vault, day: date) -> int:
+    return sum(kind.count_damaged(connection, vault, day, day) for kind in _KINDS)

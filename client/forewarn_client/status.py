@@ -189,7 +189,7 @@ async def look(device: Device) -> Status:
     return replace(
         await glance(device),
         encounters=await device.diary.encounters_per_day(await device.database.read(first_kept_day, device)),
-        damaged_entries=await device.database.read(damage.count, device.vault),
+        damaged_entries=await damage.count(device),
     )
 
 

@@ -123,7 +123,10 @@ async def test_a_glance_reads_no_diary_and_knows_what_the_daemon_last_found_in_i
     await device.database.write(lambda connection: connection.execute("UPDATE scan_windows SET sealed = x'00'"))
     assert (await look(device)).damaged_entries == 1
     assert (await glance(device)).damaged_entries == 0
-    await damage.remember(device)
+    await device.database.write(
+        lambda connection: connection.execute("INSERT INTO scan_windows (day, sealed) VALUES (1000000000000, x'00')")
+    )
+    await damage.remember(device)  # a day that no calendar has is no error either
     assert (await glance(device)).damaged_entries == 1
     assert condition_of(await glance(device)).state is condition_of(await look(device)).state
     await device.database.write(lambda connection: connection.execute("DELETE FROM scan_windows"))

@@ -38,9 +38,19 @@ class Entries(Generic[T]):
         """
         return (entry for entry in self._each(connection, vault, since, until) if entry is not None)
 
-    def count_damaged(self, connection: sqlite3.Connection, vault: Vault) -> int:
+    def count_damaged(
+        self, connection: sqlite3.Connection, vault: Vault, since: date = _EVER, until: date = date.max
+    ) -> int:
         """Return how many entries `read` passes over because they are damaged."""
-        return sum(entry is None for entry in self._each(connection, vault, _EVER, date.max))
+        return sum(entry is None for entry in self._each(connection, vault, since, until))
+
+    def days(self, connection: sqlite3.Connection) -> set[date]:
+        """Return the UTC days that have entries, damaged or not."""
+        rows = connection.execute(
+            f"SELECT DISTINCT day FROM {self.table} WHERE day BETWEEN ? AND ?",  # noqa: S608 - our own constants
+            (day_number(_EVER), day_number(date.max)),
+        )
+        return {day_from(number) for (number,) in rows}
 
     def _each(self, connection: sqlite3.Connection, vault: Vault, since: date, until: date) -> Iterator[T | None]:
         seals: dict[int, DaySeal] = {}
