@@ -5,8 +5,9 @@ registration, refusal while a scan runs on a controller without extended adverti
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any
@@ -68,6 +69,8 @@ class FakeBluez:
     adapters: dict[str, Adapter] = field(default_factory=dict)
     wrong: dict[str, list[Wrong]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    sleep_locks: list[int] = field(default_factory=list)
+    """Our ends of the locks that delay sleep: one that reads as ended was released."""
     refused: int = 0
     refuses_all: bool = False
     """As some kernels of Raspberry Pi OS make it, whatever is registered."""
@@ -146,6 +149,22 @@ class FakeBluez:
     async def sleep(self, *, going: bool) -> None:
         await self._signal("/org/freedesktop/login1", "org.freedesktop.login1.Manager", "PrepareForSleep", "b", going)
 
+    async def all_let_it_sleep(self) -> None:
+        """Wait until nobody delays the machine's sleep any more."""
+        for lock in self.sleep_locks:
+            while True:  # a pipe has no event that this loop knows
+                with suppress(BlockingIOError):
+                    assert os.read(lock, 1) == b""
+                    break
+                await asyncio.sleep(0.001)
+
+    def _delay_sleep(self, message: Message) -> Message:
+        ours, theirs = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.sleep_locks.append(ours)
+        # The bus sends a copy of its own in the next turn of the loop.
+        asyncio.get_running_loop().call_later(0.5, os.close, theirs)
+        return Message.new_method_return(message, "h", [0], unix_fds=[theirs])
+
     async def release(self, name: str) -> None:
         """Take an adapter's advertisement off the air, and tell its owner."""
         (spoken,) = self.adapter(name).spoken
@@ -189,10 +208,15 @@ class FakeBluez:
                 self._end(adapter, spoken)
         await asyncio.gather(*self._tasks)
         self.kernel.close()
+        for lock in self.sleep_locks:
+            os.close(lock)
         self.bus.disconnect()
         await self.bus.wait_for_disconnect()
 
     async def _answer(self, message: Message) -> None:
+        if message.member == "Inhibit":
+            await self.bus.send(self._delay_sleep(message))
+            return
         adapter = self.adapters.get(message.path or "")
         error, signature, body = "", "", []
         if message.member == "GetManagedObjects":
@@ -398,7 +422,7 @@ async def fake_bluez(address: str, clock: Clock, **settings: Any) -> AsyncIterat
     """Run a fake on the bus at `address`, which is the system's for as long."""
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("DBUS_SYSTEM_BUS_ADDRESS", address)
-        bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+        bus = await MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True).connect()
         fake = FakeBluez(bus, clock, **settings)
         bus.add_message_handler(fake.handle)
         await bus.call(

@@ -262,6 +262,33 @@ async def test_sleep_and_waking_each_end_an_identifier(fake: FakeBluez, radio: B
     assert now_speaking(fake) == [bytes([2]) * 20]
 
 
+async def test_a_sleep_that_is_announced_waits_until_nothing_is_on_the_air(fake: FakeBluez, radio: BluezRadio) -> None:
+    """Asleep, a controller may speak on for hours."""
+    await radio.advertise(payload(1))
+    assert len(fake.sleep_locks) == 1
+    await fake.sleep(going=True)
+    async with asyncio.timeout(5):
+        await fake.all_let_it_sleep()
+    assert now_speaking(fake) == [], "the machine sleeps from here on"
+    await fake.sleep(going=False)
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                await radio.start()
+                break
+            except Missing:
+                await asyncio.sleep(0.001)
+    assert len(fake.sleep_locks) == 2, "the next sleep waits, too"
+
+
+async def test_a_machine_that_promises_no_delay_is_asked_for_nothing_more(fake: FakeBluez, radio: BluezRadio) -> None:
+    await radio.close()
+    fake.wrong["Inhibit"] = ["org.freedesktop.DBus.Error.AccessDenied"]
+    await radio.start()
+    await radio.advertise(payload(1))
+    assert now_speaking(fake) == [bytes([1]) * 20]
+
+
 @pytest.mark.parametrize("rssi_dbm", [-127, 0, 127, None])
 async def test_what_bluetoothd_remembers_from_another_time_is_no_sample(
     fake: FakeBluez, radio: BluezRadio, rssi_dbm: int | None

@@ -11,6 +11,7 @@ from dbus_fast.errors import AuthError, DBusError, InvalidAddressError, InvalidM
 
 from forewarn_client.radio.bluez.advertisement import Advertisement
 from forewarn_client.radio.bluez.sentences import NO_BUS, NO_PLACE, NONSENSE, NOTHING_THERE, SILENT, sentence
+from forewarn_client.radio.bluez.sleep_delay import LOGIN, SleepDelay
 from forewarn_protocol.errors import Missing
 
 BLUEZ: Final = "org.bluez"
@@ -19,15 +20,14 @@ ADVERTISING_MANAGER: Final = "org.bluez.LEAdvertisingManager1"
 MONITOR_MANAGER: Final = "org.bluez.AdvertisementMonitorManager1"
 
 _BUS: Final = "org.freedesktop.DBus"
-_LOGIN: Final = "org.freedesktop.login1"
 _OBJECTS: Final = "org.freedesktop.DBus.ObjectManager"
 _PROPERTIES: Final = "org.freedesktop.DBus.Properties"
 _RULES: Final = (
     f"type='signal',sender='{_BUS}',member='NameOwnerChanged',arg0='{BLUEZ}'",
-    f"type='signal',sender='{_BUS}',member='NameOwnerChanged',arg0='{_LOGIN}'",
+    f"type='signal',sender='{_BUS}',member='NameOwnerChanged',arg0='{LOGIN}'",
     f"type='signal',sender='{BLUEZ}',interface='{_OBJECTS}'",
     f"type='signal',sender='{BLUEZ}',interface='{_PROPERTIES}',path_namespace='/org/bluez',arg0='{ADAPTER}'",
-    f"type='signal',sender='{_LOGIN}',member='PrepareForSleep'",
+    f"type='signal',sender='{LOGIN}',member='PrepareForSleep'",
 )
 _BROKEN: Final = (AuthError, InvalidAddressError, OSError, EOFError, DBusError, InvalidMessageError)
 
@@ -54,6 +54,7 @@ class Bluetoothd:
         self._watch: asyncio.Task[None] | None = None
         self._owners: dict[str, str] = {}
         self._taken_back: str | None = None
+        self._sleep_delay = SleepDelay()
 
     @property
     def connected(self) -> bool:
@@ -68,13 +69,13 @@ class Bluetoothd:
         """
         await self.leave()
         try:
-            bus = self._bus = MessageBus(bus_type=BusType.SYSTEM)
+            bus = self._bus = MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True)
             async with asyncio.timeout(self._patience_s):
                 await bus.connect()
                 self._watch = asyncio.create_task(self._watch_end(bus), name="forewarn-client bluez bus")
                 for rule in _RULES:
                     await self._ask(_BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", "s", rule)
-                for name in (BLUEZ, _LOGIN):
+                for name in (BLUEZ, LOGIN):
                     await self._learn_owner(name)
             bus.add_message_handler(self._take)
         except (*_BROKEN, TimeoutError, CallFailed) as error:
@@ -84,8 +85,20 @@ class Bluetoothd:
             await self.leave()
             raise
 
+    async def delay_sleep(self) -> None:
+        """Let the machine wait before it sleeps until `let_sleep` is called, where somebody can promise that."""
+        if self._bus is not None and self._owners.get(LOGIN):
+            with suppress(*_BROKEN, TimeoutError):
+                async with asyncio.timeout(self._patience_s):
+                    await self._sleep_delay.hold(self._bus)
+
+    def let_sleep(self) -> None:
+        """Nothing of ours is on the air any more."""
+        self._sleep_delay.release()
+
     async def leave(self) -> None:
         """Leave the bus: bluetoothd then takes off the air whatever was ours."""
+        self.let_sleep()
         if self._bus is not None:
             bus, self._bus = self._bus, None
             bus.disconnect()
@@ -212,7 +225,7 @@ class Bluetoothd:
         if message.sender == _BUS and signal == ("NameOwnerChanged", "sss") and message.body[0] in self._owners:
             name, _, self._owners[name] = message.body
             change = "ended" if name == BLUEZ else None
-        elif message.sender == self._owners[_LOGIN] and signal == ("PrepareForSleep", "b"):
+        elif message.sender == self._owners[LOGIN] and signal == ("PrepareForSleep", "b"):
             change = "sleep" if message.body[0] else "wake"
         elif message.sender == self._owners[BLUEZ]:
             change = self._adapter_change(message)

@@ -84,6 +84,7 @@ class BluezRadio:
         self._hearing: Hearing | None = None
         self._must_hush = False
         self._hushing: asyncio.Task[None] | None = None
+        self._resting: asyncio.Task[None] | None = None
 
     async def start(self) -> Capabilities:
         """Take hold of the adapter, anew after any fault."""
@@ -102,6 +103,7 @@ class BluezRadio:
             await self._kernel.clear()
             if self._management.connectable or is_connectable(adapter):
                 raise Missing(CONNECTABLE)
+            await self._bluetoothd.delay_sleep()
             self._passive = MONITOR_MANAGER in interfaces
             self._fault, self._started = None, True
             return replace(capabilities_of(manager), every_rssi_sample=self._passive and self._management.is_tapped)
@@ -154,8 +156,9 @@ class BluezRadio:
 
     async def close(self) -> None:
         """Leave the bus: bluetoothd ends all that was ours."""
-        if self._hushing is not None:
-            await asyncio.wait({self._hushing})  # begun, it must end: the kernel would go on for nobody
+        for begun in (self._resting, self._hushing):
+            if begun is not None:
+                await asyncio.wait({begun})  # it must end: the kernel would go on for nobody
         async with self._lock:
             with suppress(Missing):
                 await self._fall_silent()
@@ -292,8 +295,19 @@ class BluezRadio:
             self._must_hush = self._must_hush or self._speaks
             self._fault = faults[change]
             self._lose(self._fault)
+        if change == "sleep" and (self._resting is None or self._resting.done()):
+            self._resting = asyncio.create_task(self._rest(), name="forewarn-client bluez rest")
         if change in {"on", "wake"} and self._must_hush and (self._hushing is None or self._hushing.done()):
             self._hushing = asyncio.create_task(self._hush(), name="forewarn-client bluez hush")
+
+    async def _rest(self) -> None:
+        """Fall silent before the machine sleeps; asleep, or awake again, a controller may go on with it."""
+        try:
+            with suppress(Missing):
+                async with self._lock:
+                    await self._fall_silent()
+        finally:
+            self._bluetoothd.let_sleep()
 
     async def _hush(self) -> None:
         """Take off the air what the kernel may have put there again by itself.
