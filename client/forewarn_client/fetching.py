@@ -136,7 +136,7 @@ async def finish_file(
         Missing: the diary can't be read or written now, or comparing was ended.
     """
     since = await device.database.read(first_kept_day, device)
-    with TemporaryFile(dir=device.settings.data) as found:  # without a name, too
+    with TemporaryFile(dir=device.settings.data, buffering=0) as found:  # without a name, too
         compared = await assessor.compare(Comparison(device.place, export_keys, since), file, found)
         await device.database.write(_commit, device, sha256, compared, found)
     return compared.keys

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from forewarn_protocol.identifiers import crypt_metadata, identifiers
+from forewarn_protocol.identifiers import EncryptedMetadata, crypt_metadata, identifiers
 from forewarn_protocol.intervals import TOLERANCE_INTERVALS, Interval, interval_at
 from forewarn_protocol.keys import DiagnosisKey, TemporaryExposureKey
 from forewarn_protocol.metadata import Confidence, Metadata
@@ -137,11 +137,17 @@ def _kept(
     anomalies: Counter[Anomaly],
 ) -> Iterator[MatchedSighting]:
     first_s: float | None = None
+    # All are of one identifier, whose AEM is the same each time it is heard: unless somebody flips bits of it.
+    said: dict[EncryptedMetadata, Metadata] = {}
     for sighting in sightings:
         if abs(interval_at(sighting.time_s) - interval) > rules.tolerance_intervals:
             anomalies[Anomaly.FAR_IN_TIME] += 1
             continue
-        metadata = Metadata.decode(crypt_metadata(tek.key, sighting.payload.rpi, sighting.payload.aem))
+        payload = sighting.payload
+        metadata = said.get(payload.aem)
+        if metadata is None:
+            metadata = Metadata.decode(crypt_metadata(tek.key, payload.rpi, payload.aem))
+            said[payload.aem] = metadata
         if not metadata.plausible:
             anomalies[Anomaly.IMPLAUSIBLE_POWER] += 1
             continue

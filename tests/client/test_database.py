@@ -2,13 +2,17 @@ import asyncio
 import sqlite3
 import stat
 import threading
+from contextlib import closing
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from forewarn_client.diary import database as database_module
-from forewarn_client.diary.database import Database
+from forewarn_client.diary.database import Database, connect_to_read
+from forewarn_client.diary.entries import Entries
 from forewarn_client.diary.schema import SCHEMA_VERSION
+from forewarn_client.diary.vault import Vault, day_number
 from forewarn_protocol.errors import BadInput, ForewarnError, Missing
 
 
@@ -177,4 +181,40 @@ async def test_a_mistake_in_our_own_statement_is_no_fault_of_the_person(tmp_path
     database = await Database.open(tmp_path / "diary.db")
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
         await database.read(lambda c: c.execute("SELECT * FROM elsewhere"))
+    await database.close()
+
+
+@pytest.mark.parametrize("in_pages", [True, False])
+async def test_a_reader_keeps_nothing_of_what_is_forgotten_while_it_reads(tmp_path: Path, *, in_pages: bool) -> None:
+    """Positive control: one that reads in a transaction holds its state of the diary, and the log stays as it is."""
+    entries = Entries("scan_windows", b"", lambda _, sealed: sealed)
+    vault = Vault.open(tmp_path / "device.key")
+    day = date(2025, 6, 16)
+    database = await Database.open(tmp_path / "diary.db")
+    await database.write(lambda connection: connection.execute("PRAGMA busy_timeout = 1").fetchone())
+
+    def fill(connection: sqlite3.Connection) -> None:
+        rows = [(day_number(day), vault.seal(connection, day, bytes(5000), b"")) for _ in range(100)]
+        connection.executemany("INSERT INTO scan_windows (day, sealed) VALUES (?, ?)", rows)
+
+    await database.write(fill)
+    with closing(connect_to_read(tmp_path / "diary.db")) as reading:
+        if not in_pages:
+            reading.execute("BEGIN")
+        walk = entries.read(reading, vault, day)
+        assert next(walk) == bytes(5000)
+        await database.write(lambda connection: connection.execute("DELETE FROM scan_windows").rowcount)
+        assert await database.wipe_free_pages() is in_pages
+        assert len(list(walk)) == (15 if in_pages else 99)
+    await database.close()
+
+
+async def test_who_opens_a_diary_to_read_can_change_nothing(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "diary.db")
+    reading = connect_to_read(tmp_path / "diary.db")
+    with closing(reading), pytest.raises(sqlite3.OperationalError, match="readonly"):
+        note(reading, "a")
+    with pytest.raises(Missing, match="cannot be opened"):
+        connect_to_read(tmp_path / "none.db")
+    assert not (tmp_path / "none.db").exists()
     await database.close()

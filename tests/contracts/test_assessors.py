@@ -12,6 +12,7 @@ import pytest
 from forewarn_client.alerts import active_alerts
 from forewarn_client.assessing.assessors import Assessor, assessor_of
 from forewarn_client.assessing.questions import Comparison, Judging
+from forewarn_client.assessing.spool import rows
 from forewarn_client.config import ClientSettings
 from forewarn_client.device import Device
 from forewarn_client.diary.block import ScanWindow
@@ -25,6 +26,7 @@ from forewarn_simulations.clocks import VirtualClock
 from tests.client.conftest import NOON_S
 from tests.client.honest_server import DAY_S, HonestServer, p256, public, serving
 from tests.client.meetings import confirmed, heard, key_of_day, meet, phone, stored_matches
+from tests.small_disk import SmallDisk
 
 YESTERDAY_S = NOON_S - DAY_S
 CASE = key_of_day(YESTERDAY_S, 1)
@@ -130,3 +132,20 @@ async def test_a_diary_that_a_newer_version_wrote_meanwhile_is_left_alone(device
 
 def test_the_product_assesses_in_a_process() -> None:
     assert ClientSettings.model_fields["assessing"].default == "process"
+
+
+async def test_a_disk_that_is_full_is_told_as_that(device: Device, server: HonestServer, tmp_path: Path) -> None:
+    path = server.put_export([confirmed(CASE)])
+    question = Comparison(device.place, (public(server.export_key),), date(2025, 6, 1))
+    with SmallDisk.made(tmp_path / "disk") as disk:
+        async with assessor_of(device.settings) as assessor:
+            with TemporaryFile() as export, TemporaryFile(dir=disk.folder, buffering=0) as found:
+                export.write(server.files[path])
+                disk.fill()
+                with pytest.raises(Missing, match=r"cannot be written \(.*\): free some space"):
+                    await assessor.compare(question, export, found)
+                disk.free()
+                found.seek(0)
+                found.truncate()
+                assert (await assessor.compare(question, export, found)).keys == 1
+                assert len(list(rows(found))) == 1

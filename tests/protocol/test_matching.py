@@ -2,7 +2,7 @@ from collections import Counter
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forewarn_protocol.intervals import Interval
@@ -151,6 +151,7 @@ hearings = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(hearings, max_size=30), st.randoms(use_true_random=False))
 def test_the_order_of_sightings_does_not_matter(sightings: list[Sighting], random: Random) -> None:
     shuffled = random.sample(sightings, len(sightings))

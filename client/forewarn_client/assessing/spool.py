@@ -1,5 +1,7 @@
 """What a comparison found, on its way to the diary: sealed rows in a file without a name, never all in memory."""
 
+import errno
+import os
 import struct
 from collections.abc import Iterator
 from datetime import date
@@ -11,9 +13,14 @@ _ROW: Final = struct.Struct("<iI")
 
 
 def put(file: BinaryIO, day: date, sealed: bytes) -> None:
-    """Add a row of a UTC day."""
-    file.write(_ROW.pack(day_number(day), len(sealed)))
-    file.write(sealed)
+    """Add a row of a UTC day to a file without a buffer: what a full disk does not take must not be noticed later.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    row = _ROW.pack(day_number(day), len(sealed)) + sealed
+    if file.write(row) != len(row):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def rows(file: BinaryIO) -> Iterator[tuple[date, bytes]]:

@@ -10,12 +10,13 @@ import signal
 import socket
 import sys
 import threading
-from contextlib import ExitStack, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from forewarn_client.assessing.messages import ANSWER, MAX_MESSAGE_BYTES, QUESTION, Fault
-from forewarn_client.assessing.questions import Comparison
+from forewarn_client.assessing.questions import Compared, Comparison
 from forewarn_protocol.errors import ForewarnError
 
 _FILES: Final = 2
@@ -42,21 +43,25 @@ def serve(line: socket.socket) -> bool:
     return bool(question)
 
 
-def answer(message: bytes, descriptors: list[int]) -> bytes:
+def answer(message: bytes, descriptors: Sequence[int]) -> bytes:
     """Return the answer to a question, for which the files behind the descriptors are used and closed."""
     question = QUESTION.validate_json(message)
     try:
-        with ExitStack() as files:
-            opened = [files.enter_context(os.fdopen(descriptor, "r+b")) for descriptor in descriptors]
-            found = question.answer(*opened) if isinstance(question, Comparison) else question.answer()
+        found = _compared(question, *descriptors) if isinstance(question, Comparison) else question.answer()
     except ForewarnError as error:
         return ANSWER.dump_json(Fault.of(error))
     return ANSWER.dump_json(found)
 
 
+def _compared(question: Comparison, export: int, found: int) -> Compared:
+    with os.fdopen(export, "rb") as file, os.fdopen(found, "wb", buffering=0) as spool:
+        return question.answer(file, spool)
+
+
 def _give_way() -> None:
     """Let scans go before, and where memory runs out be the one that is ended: the daemon can ask again."""
-    os.nice(_NICENESS)
+    with suppress(OSError):  # a service manager may forbid either
+        os.nice(_NICENESS)
     with suppress(OSError):
         _OOM_FILE.write_text(_OOM_SCORE, encoding="ascii")
 

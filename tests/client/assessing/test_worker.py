@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import select
 import signal
 import subprocess
@@ -9,25 +10,30 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import pytest
 
 from forewarn_client.assessing import assessors
 from forewarn_client.assessing.assessors import ProcessAssessor
-from forewarn_client.assessing.questions import Judging, Place
+from forewarn_client.assessing.questions import Comparison, Judging, Place
 from forewarn_client.device import Device
+from forewarn_client.diary.block import ScanWindow
 from forewarn_client.fetching import fetch
 from forewarn_client.judging import judge
+from forewarn_protocol.advertisement import SERVICE_DATA_BYTES
 from forewarn_protocol.errors import Missing
 from forewarn_simulations.clocks import VirtualClock
 from tests.client.conftest import NOON_S
-from tests.client.honest_server import DAY_S, HonestServer
+from tests.client.honest_server import DAY_S, HonestServer, public
 from tests.client.meetings import confirmed, key_of_day, meet, phone, stored_matches
 
 YESTERDAY_S = NOON_S - DAY_S
 CASE = key_of_day(YESTERDAY_S, 1)
 PATIENCE_S = 30
+LEFT_BYTES = 3_000_000
 
 
 @pytest.fixture
@@ -149,7 +155,7 @@ import asyncio, sys
 from pathlib import Path
 {unprotected}
 from forewarn_client.assessing.assessors import ProcessAssessor
-from forewarn_client.assessing.questions import Judging, Place
+from forewarn_client.assessing.questions import Comparison, Judging, Place
 
 async def ask():
     assessor = ProcessAssessor()
@@ -272,3 +278,25 @@ async def test_a_machine_that_starts_no_process_is_told_what_to_do(
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(Missing, match=r"no process can be started .* set assessing to thread"):
         await fetch(device)
+
+
+async def test_a_worker_without_memory_says_so_and_answers_again_when_there_is_some(
+    device: Device, server: HonestServer, assessor: ProcessAssessor
+) -> None:
+    """Tens of thousands of identifiers need more than the megabytes that are left."""
+    path = server.put_export([confirmed(CASE)])
+    for number in range(10):
+        invented = {os.urandom(SERVICE_DATA_BYTES): [(0, -60)] for _ in range(4000)}
+        await device.diary.record(ScanWindow(YESTERDAY_S + number * 240, 240, invented))
+    question = Comparison(device.place, (public(server.export_key),), date(2025, 6, 1))
+    await assessor.judge(Judging(device.place, "/config/vn.json", 0.0))  # by now it has all its libraries
+    assert assessor._process is not None
+    pid = assessor._process.pid
+    taken = int(told_of(pid, "statm").split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    with TemporaryFile() as export, TemporaryFile() as found:
+        export.write(server.files[path])
+        resource.prlimit(pid, resource.RLIMIT_AS, (taken + LEFT_BYTES, resource.RLIM_INFINITY))
+        with pytest.raises(Missing, match="not enough memory to compare keys with the diary: end other programs"):
+            await assessor.compare(question, export, found)
+        resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        assert (await assessor.compare(question, export, found)).keys == 1
