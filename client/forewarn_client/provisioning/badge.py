@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from forewarn_client.config import SETTINGS_FILE
+from forewarn_client.page.address import is_loopback
 from forewarn_client.page.keys import PAGE_KEY_FILE, PageKeys
 from forewarn_client.provisioning.site import Site
 from forewarn_protocol.errors import BadInput
@@ -17,6 +18,7 @@ from forewarn_shell.files import make_folder, write_durably
 BOOT_FOLDER: Final = "forewarn"
 """Copied as it is to the top of the boot partition."""
 NETWORK_FILE: Final = "forewarn-site.nmconnection"
+USB_FILE: Final = "forewarn-usb.nmconnection"
 TIME_FILE: Final = "forewarn-time.conf"
 LIGHT_FILE: Final = "90-forewarn.rules"
 FIRST_BOOT_UNIT: Final = "forewarn-first-boot.service"
@@ -57,6 +59,7 @@ def write_badge(site: Site, password: str | None, folder: Path) -> Path:
     write_settings(site, boot)
     files = {
         NETWORK_FILE: None if site.wifi is None or password is None else _network(site.wifi.ssid, password),
+        USB_FILE: _usb_link(str(site.badge.get("page_host", ""))),
         TIME_FILE: None if site.time_server is None else f"[Time]\nNTP={site.time_server}\n",
         LIGHT_FILE: _light_rules([name for name in (site.badge.get("led"), site.badge.get("buzzer")) if name]),
     }
@@ -90,6 +93,8 @@ ExecStart=/usr/bin/install --directory {own} --mode=0700 {data}
 ExecStart=/usr/bin/install {own} --mode=0600 --target-directory={data} {source}/{SETTINGS_FILE} {source}/{PAGE_KEY_FILE}
 ExecStart=-/usr/bin/install -D --mode=0600 --target-directory=/etc/NetworkManager/system-connections \
 {source}/{NETWORK_FILE}
+ExecStart=-/usr/bin/install -D --mode=0600 --target-directory=/etc/NetworkManager/system-connections \
+{source}/{USB_FILE}
 ExecStart=-/usr/bin/install -D --mode=0644 --target-directory=/etc/systemd/timesyncd.conf.d {source}/{TIME_FILE}
 ExecStart=-/usr/bin/install -D --mode=0644 --target-directory=/etc/udev/rules.d {source}/{LIGHT_FILE}
 ExecStart=-/usr/bin/udevadm control --reload
@@ -124,6 +129,24 @@ dhcp-send-hostname=false
 [ipv6]
 method=auto
 dhcp-send-hostname=false
+"""
+
+
+def _usb_link(page_host: str) -> str | None:
+    """Return the network of the badge's USB cable, where the page is on it; who plugs in gets an address."""
+    if not page_host or is_loopback(page_host):
+        return None
+    return f"""[connection]
+id=forewarn-usb
+type=ethernet
+interface-name=usb0
+
+[ipv4]
+method=shared
+address1={page_host}/24
+
+[ipv6]
+method=disabled
 """
 
 

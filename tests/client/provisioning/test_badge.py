@@ -15,6 +15,7 @@ from forewarn_client.provisioning.badge import (
     LIGHT_FILE,
     NETWORK_FILE,
     TIME_FILE,
+    USB_FILE,
     first_boot_unit,
     settings_toml,
     write_badge,
@@ -24,7 +25,9 @@ from forewarn_client.provisioning.site import Site
 from forewarn_protocol.errors import BadInput
 from tests.client.provisioning.sites import BADGE, HEAD, NETWORK, write_site
 
-WHOLE = HEAD + 'time_server = "192.168.50.1"\n' + NETWORK + BADGE + 'led = "ACT"\nbuzzer = "/sys/class/leds/b"\n'
+PAGE = 'page_host = "10.55.0.1"\npage_port = 8000\n'
+LIGHTS = 'led = "ACT"\nbuzzer = "/sys/class/leds/b"\n'
+WHOLE = HEAD + 'time_server = "192.168.50.1"\n' + NETWORK + BADGE + PAGE + LIGHTS
 
 
 def site_in(folder: Path, text: str = WHOLE) -> Site:
@@ -46,7 +49,7 @@ def test_badges_differ_in_the_secret_of_their_page_alone(tmp_path: Path) -> None
     site = site_in(tmp_path)
     one, other = (write_badge(site, "12345678", tmp_path / f"badge-{number:02}") for number in (7, 8))
     files = sorted(path.name for path in one.iterdir())
-    assert files == sorted([LIGHT_FILE, NETWORK_FILE, TIME_FILE, PAGE_KEY_FILE, "settings.toml"])
+    assert files == sorted([LIGHT_FILE, NETWORK_FILE, USB_FILE, TIME_FILE, PAGE_KEY_FILE, "settings.toml"])
     differing = [name for name in files if (one / name).read_bytes() != (other / name).read_bytes()]
     assert differing == [PAGE_KEY_FILE]
     assert {path.stat().st_mode & 0o777 for path in one.iterdir()} == {0o600}
@@ -80,6 +83,15 @@ def test_the_network_gets_another_address_each_time_and_no_name(tmp_path: Path) 
     assert network["wifi"]["cloned-mac-address"] == "random"
     assert network["ipv4"]["dhcp-send-hostname"] == "false"
     assert network["wifi-security"]["psk"] == "\\sback\\\\slash"
+
+
+def test_a_page_on_the_usb_link_gets_the_link_and_one_on_the_badge_alone_does_not(tmp_path: Path) -> None:
+    boot = write_badge(site_in(tmp_path), "12345678", tmp_path / "badge-01")
+    link = configparser.RawConfigParser()
+    link.read_string((boot / USB_FILE).read_text())
+    assert link["ipv4"]["address1"] == "10.55.0.1/24"
+    write_badge(site_in(tmp_path, WHOLE.replace("10.55.0.1", "127.0.0.1")), "12345678", tmp_path / "badge-01")
+    assert not (boot / USB_FILE).exists()
 
 
 def test_the_lights_rule_names_lights_of_the_kernels_class_alone(tmp_path: Path) -> None:
@@ -133,6 +145,7 @@ def test_the_first_boot_takes_a_badges_folder_in_and_leaves_nothing_on_the_card(
     assert ClientSettings.load(data=data).server == "http://192.168.50.1:8080"
     network = root / "etc/NetworkManager/system-connections" / NETWORK_FILE
     assert network.exists() == (text == WHOLE)
+    assert (network.parent / USB_FILE).exists() == (text == WHOLE)
     if text == WHOLE:
         assert network.stat().st_mode & 0o777 == 0o600
         assert (root / "etc/systemd/timesyncd.conf.d" / TIME_FILE).read_text() == "[Time]\nNTP=192.168.50.1\n"

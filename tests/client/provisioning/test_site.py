@@ -1,3 +1,5 @@
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,13 @@ def test_a_password_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "wifi.txt").unlink()
     with pytest.raises(BadInput, match=r"wifi\.txt cannot be read"):
         Site.read(path).wifi_password(path)
+
+
+def test_the_site_in_the_document_is_one_that_provision_takes(tmp_path: Path) -> None:
+    document = (Path(__file__).parents[3] / "docs" / "site.md").read_text()
+    (shown,) = re.findall(r"```toml\n(# site\.toml\n.*?)```", document, re.DOTALL)
+    path = write_site(tmp_path, re.sub(r'(public_key = )".*"', rf'\1"{FEED_KEY}"', shown))
+    shutil.copy(tmp_path / "wifi.txt", tmp_path / "wifi-password.txt")
+    site = Site.read(path)
+    assert site.wifi_password(path) == PASSWORD
+    assert site.settings_in(path).page_port > 1023, "a daemon that is not root can't have a lower one"
