@@ -78,7 +78,9 @@ class FakeBluez:
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self.kernel = FakeKernel(self._begin_instance, self._end_instance, extended=not self.legacy)
+        self.kernel = FakeKernel(
+            self._begin_instance, self._end_instance, self._scan_by_kernel, extended=not self.legacy
+        )
 
     def radio(self, name: str, timing: Timing, **settings: Any) -> BluezRadio:
         return BluezRadio(name, self.clock, timing, open_management=self.kernel.open, **settings)
@@ -313,6 +315,10 @@ class FakeBluez:
         for one in found:
             self._end(adapter, one)
         return bool(found)
+
+    def _scan_by_kernel(self, number: int, on: bool) -> None:  # noqa: FBT001 - the kernel's own word
+        monitors = self.adapter(f"hci{number}").monitors
+        (monitors.add if on else monitors.discard)("kernel")
 
     def _forget(self, sender: str) -> None:
         for adapter in self.adapters.values():

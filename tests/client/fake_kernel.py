@@ -35,6 +35,7 @@ class FakeKernel:
 
     begin: Callable[[int, Instance], None]
     end: Callable[[int], bool]
+    scan: Callable[[int, bool], None] = lambda *_: None
     trusted: bool = False
     extended: bool = True
     connectable: set[int] = field(default_factory=set)
@@ -42,6 +43,7 @@ class FakeKernel:
     """By command, the statuses of the next answers instead of the true ones; None: no answer."""
     asked: list[int] = field(default_factory=list)
     instances: dict[int, Instance] = field(default_factory=dict)
+    monitors: dict[int, bytes] = field(default_factory=dict)
     _planned: dict[int, tuple[int, int, float]] = field(default_factory=dict)
     _sockets: list[socket.socket] = field(default_factory=list)
 
@@ -107,7 +109,18 @@ class FakeKernel:
             return _PERMISSION_DENIED, b""
         if number == 0x3D:
             return 0, _FEATURES.pack(_EXTENDED_FLAG if self.extended else 0, 31, 31, INSTANCES, 0)
+        if number in {0x52, 0x53}:
+            return self._monitor(number, adapter, body), b"\7\0"
         return self._advertise(number, adapter, body), body[:1]
+
+    def _monitor(self, number: int, adapter: int, body: bytes) -> int:
+        """Scan passively for a pattern, or no longer; handle 0 is all there are."""
+        if number == 0x52:
+            self.monitors[adapter] = body[4 : 4 + body[3]]
+        elif self.monitors.pop(adapter, None) is None and body != bytes(2):
+            return _INVALID_PARAMETERS
+        self.scan(adapter, number == 0x52)
+        return 0
 
     def _advertise(self, number: int, adapter: int, body: bytes) -> int:
         if number == 0x3F:

@@ -84,9 +84,10 @@ async def test_a_kernel_that_refuses_leaves_silence_and_a_sentence(
 
 
 async def test_an_advertisement_of_which_nobody_knows_whether_it_began_is_removed(fake: FakeBluez) -> None:
-    radio = fake.radio("hci0", TIMING, patience_s=0.1)
+    radio = fake.radio("hci0", TIMING)
     await radio.start()
     fake.kernel.wrong[DATA] = [None]
+    radio._management._patience_s = 0.5
     with pytest.raises(Missing, match="kernel's Bluetooth does not answer"):
         await radio.advertise(payload(1))
     assert fake.kernel.asked[-1] == REMOVE

@@ -71,7 +71,7 @@ async def examine_bluez(adapter: str, machine: Machine) -> tuple[list[Check], St
     if found is None:
         return [Check.failure("adapter", no_adapter(adapter), missing=True)], None
     stack = Stack(machine, found.extended_advertising, found.experimental)
-    return [*judge_adapter(found), *judge_versions(stack), _rights(found, machine)], stack
+    return [*judge_adapter(found), *judge_versions(stack), _rights(machine)], stack
 
 
 def judge_adapter(adapter: Adapter) -> list[Check]:
@@ -112,17 +112,15 @@ def _experimental(adapter: Adapter) -> Check:
         return Check.ok("experimental", "on: passive scanning, which asks nothing of anybody")
     return Check.warning(
         "experimental",
-        "off, so every scan is an active one and hears less: start bluetoothd with --experimental",
+        "off: a daemon without CAP_NET_ADMIN then scans actively and hears less; start bluetoothd with --experimental",
     )
 
 
-def _rights(adapter: Adapter, machine: Machine) -> Check:
+def _rights(machine: Machine) -> Check:
     if not machine.may_administer_network:
         return Check.warning(
             "rights",
             "this user lacks CAP_NET_ADMIN, so that some samples of signal strength are missed: give the daemon's unit "
             "AmbientCapabilities=CAP_NET_ADMIN",
         )
-    if not adapter.experimental:
-        return Check.ok("rights", "CAP_NET_ADMIN is there; every sample needs --experimental as well")
     return Check.ok("rights", "CAP_NET_ADMIN is there: every sample of signal strength is heard, by passive scans")

@@ -15,7 +15,7 @@ from dbus_fast.errors import AuthError, DBusError, InvalidAddressError
 from forewarn_client.radio import REAL_RSSI_DBM, AdvertisingReport
 from forewarn_client.radio.bluez.advertisement import uuid_128
 from forewarn_client.radio.bluez.bluetoothd import CallFailed
-from forewarn_client.radio.bluez.management import Management
+from forewarn_client.radio.bluez.kernel_monitor import KernelMonitor
 from forewarn_client.radio.bluez.management_packets import Sample
 from forewarn_client.radio.bluez.scanners_bus import close_scanners_bus
 from forewarn_client.radio.bluez.sentences import NO_BUS, NONSENSE, SILENT
@@ -35,8 +35,8 @@ _NOT_UNDERSTOOD: Final = (AssertionError, AttributeError, BleakError, DBusError,
 class Hearing:
     """One scan window on one adapter. The caller holds the lock over `begin` and `pause`.
 
-    With `passive` and a tap in the kernel, a passive scanner is enough. Without a tap, the active one that begins after
-    it gets every sample.
+    With a tap in the kernel a passive scan is enough: bluetoothd's where it offers one (`passive`), else the kernel's.
+    Without a tap, an active scanner that begins after bluetoothd's passive one gets every sample.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Hearing:
         service_uuid: int,
         clock: Clock,
         patience_s: float,
-        management: Management,
+        monitor: KernelMonitor,
         *,
         passive: bool,
     ) -> None:
@@ -54,7 +54,8 @@ class Hearing:
         self._pattern = OrPattern(0, AdvertisementDataType.SERVICE_DATA_UUID16, service_uuid.to_bytes(2, "little"))
         self._clock = clock
         self._patience_s = patience_s
-        self._management = management
+        self._monitor = monitor
+        self._management = monitor.management
         self._passive = passive
         self._scanners: list[BleakScanner] = []
         self._heard: list[AdvertisingReport] = []
@@ -71,6 +72,8 @@ class Hearing:
         try:
             # Each sample counts once: where the kernel tells of it, nothing that bluetoothd tells of does.
             self._management.listen(self._keep if is_tapped else None)
+            if is_tapped and not self._passive and await self._monitor.begin():
+                return
             if self._passive:
                 await self._start(self._passive_scanner())
             if not (self._passive and is_tapped):
@@ -83,6 +86,7 @@ class Hearing:
     async def pause(self) -> None:
         """Stop scanning; harmless when nothing scans, and where bluetoothd has gone nothing does."""
         self._management.listen(None)
+        await self._monitor.end()
         while self._scanners:
             try:
                 await self._step(self._scanners.pop().stop())

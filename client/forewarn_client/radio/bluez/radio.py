@@ -20,6 +20,7 @@ from forewarn_client.radio.bluez.bluetoothd import (
 )
 from forewarn_client.radio.bluez.hearing import Hearing
 from forewarn_client.radio.bluez.kernel_advertising import KernelAdvertising
+from forewarn_client.radio.bluez.kernel_monitor import KernelMonitor
 from forewarn_client.radio.bluez.management import Management, OpenSocket, open_control
 from forewarn_client.radio.bluez.sentences import (
     ASLEEP,
@@ -73,6 +74,7 @@ class BluezRadio:
         self._management = Management(adapter, service_uuid, patience_s, self._learn, open_management)
         self._kernel = KernelAdvertising(self._management, timing.rotation_s[1] + _LATE_S)
         self._kernel_instead = False
+        self._monitor = KernelMonitor(self._management, service_uuid)
         self._lock = asyncio.Lock()
         self._started = False
         self._passive = False
@@ -105,8 +107,10 @@ class BluezRadio:
                 raise Missing(CONNECTABLE)
             await self._bluetoothd.delay_sleep()
             self._passive = MONITOR_MANAGER in interfaces
+            if not self._passive:  # else all monitors are bluetoothd's, which ends them itself
+                await self._monitor.clear()
             self._fault, self._started = None, True
-            return replace(capabilities_of(manager), every_rssi_sample=self._passive and self._management.is_tapped)
+            return replace(capabilities_of(manager), every_rssi_sample=self._management.is_tapped)
 
     async def advertise(self, payload: Payload) -> None:
         """Fall silent, pause, speak under the new address that bluetoothd draws; a running scan waits meanwhile."""
@@ -136,10 +140,10 @@ class BluezRadio:
         self._demand_started()
         opens_s = self._clock.monotonic()
         closes_s = opens_s + window_s
-        parts = 1 if self._passive else _SHORT_WINDOWS
+        parts = 1 if self._passive or self._management.is_tapped else _SHORT_WINDOWS
         begins_s = [opens_s + window_s * part / parts for part in range(1, parts)]
         hearing = Hearing(
-            self._adapter, self._service_uuid, self._clock, self._patience_s, self._management, passive=self._passive
+            self._adapter, self._service_uuid, self._clock, self._patience_s, self._monitor, passive=self._passive
         )
         try:
             await _to_its_end(self._begin(hearing))
