@@ -12,12 +12,17 @@ from pathlib import Path
 
 import pytest
 from _pytest.terminal import TerminalReporter
+from hypothesis import settings
 
 from forewarn_server.setting_up import initialise
 
 _BUS_CONFIGURATION = """<busconfig><type>custom</type><listen>unix:path={path}</listen><auth>EXTERNAL</auth>
 <policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/></policy></busconfig>
 """
+
+# How long an example takes says how busy the machine is, and nothing about what is tested.
+settings.register_profile("forewarn", deadline=None)
+settings.load_profile("forewarn")
 
 REQUIREMENTS = ("vectors", "proximity", "postgres", "chromium", "vm", "ray", "dbus")
 

@@ -234,7 +234,7 @@ async def _hear_beside_a_neighbour(data: Path, strange: list[bytes]) -> tuple[di
 
 
 @given(st.lists(ON_THE_AIR, max_size=12))
-@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)
+@hypothesis_settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 def test_whatever_bytes_are_on_the_air_the_neighbour_beside_them_is_kept_and_read_back(
     used: Path, strange: list[bytes]
 ) -> None:

@@ -49,7 +49,7 @@ Signal = tuple[str, str, Body]
 SIGNALS = st.sampled_from(sorted(SIGNALLED)).flatmap(
     lambda member: st.tuples(st.just(member), st.sampled_from(PATHS), bodies(SIGNALLED[member][1]) | ANY_BODY)
 )
-ON_A_BUS = {"suppress_health_check": [HealthCheck.function_scoped_fixture], "deadline": None}
+ON_A_BUS = {"suppress_health_check": [HealthCheck.function_scoped_fixture]}
 
 
 def with_fake(bus: str, act: Callable[[FakeBluez, BluezRadio], Awaitable[None]], patience_s: float = 1.0) -> None:
@@ -205,7 +205,7 @@ SAID_BY_A_BUS = (
 
 
 @given(SAID_BY_A_BUS, st.booleans())
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_bus_that_is_none_is_one_line_and_leaves_no_task(
     tmp_path: Path,
     said: list[bytes],
