@@ -19,6 +19,7 @@ from forewarn_client.moving.cli import move
 from forewarn_client.page.command import page
 from forewarn_client.provisioning.cli import provision
 from forewarn_client.running import read_status, run_daemon
+from forewarn_client.telling.notify_command import notify
 from forewarn_protocol.errors import BadInput, Missing
 from forewarn_shell import command_line
 from forewarn_shell.clock import SystemClock
@@ -116,6 +117,7 @@ app.command("report")(report_command.report)
 app.command("pause")(pause_command.pause)
 app.command("resume")(pause_command.resume)
 app.command("page")(page)
+app.command("notify")(notify)
 app.add_typer(keys, name="keys")
 app.add_typer(move, name="move")
 app.command("provision")(provision)

@@ -1,6 +1,7 @@
 """Every setting of the tracer: name, default, unit and bounds on one line, read once, refused early."""
 
 import os
+import shlex
 from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -141,6 +142,12 @@ class ClientSettings(BaseSettings):
         "process",
         description="where files are compared and matches judged: process (whose memory is given back) or thread",
     )
+    state_socket: Path | None = Field(
+        None, description="socket on which the daemon tells its state to its group, for notify: an absolute path"
+    )
+    hook: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), max_length=32, description="program, by its absolute path, and its arguments, run when the state changes"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least log lines written: debug, info, warning or error"
     )
@@ -197,6 +204,27 @@ class ClientSettings(BaseSettings):
                 public_key_from_base64(text)
             except ForewarnError:
                 raise ValueError("a key is no public key on the curve P-256") from None
+        return value
+
+    @field_validator("state_socket")
+    @classmethod
+    def _check_socket(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_absolute():
+            raise ValueError("it is no absolute path")
+        return value
+
+    @field_validator("hook", mode="before")
+    @classmethod
+    def _split_hook(cls, value: object) -> object:
+        return tuple(shlex.split(value)) if isinstance(value, str) else value
+
+    @field_validator("hook")
+    @classmethod
+    def _check_hook(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value and not value[0].startswith("/"):
+            raise ValueError("the program has no absolute path")  # whose it is must not hang on a variable
+        if any("\0" in part for part in value):
+            raise ValueError("it holds a null character")
         return value
 
     @classmethod

@@ -27,6 +27,8 @@ from forewarn_client.service_manager import ServiceManager, tell_condition
 from forewarn_client.signals.showing import has_signals, show_condition
 from forewarn_client.speaking import speak
 from forewarn_client.starting_over import ErasureAsked, is_asked, start_over
+from forewarn_client.telling.hook import run_hook
+from forewarn_client.telling.state_socket import share_state
 from forewarn_client.timing import Timing
 from forewarn_protocol.errors import ForewarnError, Missing
 from forewarn_protocol.intervals import interval_at
@@ -142,6 +144,10 @@ class Daemon:
         }
         if has_signals(device.settings):
             jobs["signals"] = lambda: show_condition(device)
+        if (path := device.settings.state_socket) is not None:
+            jobs["state-socket"] = lambda: share_state(device, path)
+        if device.settings.hook:
+            jobs["hook"] = lambda: run_hook(device)
         if self._manager.listens:
             jobs["tell"] = lambda: tell_condition(device, self._manager)
         if self._settings.page_port:

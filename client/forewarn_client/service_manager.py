@@ -19,7 +19,6 @@ from forewarn_client.status import glance
 
 _LOOK_AT_FAULTS_EACH_S: Final = 30.0
 _LOOK_AT_ALL_EACH_S: Final = 900.0
-"""A whole look reads a fortnight's diary."""
 _LONGEST_SILENCE_S: Final = 20.0
 _MORE_TIME_US: Final = 60_000_000
 """systemd's own patience with a start is 90 s."""

@@ -120,6 +120,13 @@ _SENTENCES: Final[Mapping[str, Mapping[Language, str]]] = {
         "en": "Give this link to nobody: whoever has it sees your page. The page is there until you press Ctrl-C.",
     },
     # The condition: the state, a colon, and why. A fault's own sentence stays as its library or the system gave it.
+    # On a screen that others see: not what the message is about.
+    "news.message": {"vi": "Có tin nhắn dành cho bạn", "en": "There is a message for you"},
+    "news.read": {
+        "vi": "Mở trang Forewarn trên thiết bị này khi ở một mình để đọc.",
+        "en": "Open the Forewarn page of this device when you are alone to read it.",
+    },
+    "news.help": {"vi": "Forewarn cần bạn giúp", "en": "Forewarn needs your help"},
     "condition.running": {"vi": "Đang hoạt động", "en": "Running"},
     "condition.stale": {"vi": "Chưa chắc chắn", "en": "Not up to date"},
     "condition.alert": {"vi": "Cảnh báo", "en": "Alert"},

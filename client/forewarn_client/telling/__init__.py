@@ -1,0 +1,1 @@
+"""Who else learns of the device's state: the owner's other programs, a hook, the desktop."""
