@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing, suppress
 from itertools import count
-from typing import Final, Never
+from typing import Any, Final, Never
 
 from forewarn_client import damage
 from forewarn_client.chaff import chaff
@@ -18,7 +18,7 @@ from forewarn_client.forgetting import forget
 from forewarn_client.judging import judge
 from forewarn_client.listening import ScanPlan, listen
 from forewarn_client.mending import finish, is_lost, mend
-from forewarn_client.page.listener import offer_page
+from forewarn_client.page.listener import PageHost
 from forewarn_client.pausing import Switch
 from forewarn_client.presence import only_daemon
 from forewarn_client.pulse import Pulse
@@ -63,6 +63,7 @@ class Daemon:
         self._radio = radio
         self._timing = timing
         self._switch = Switch()
+        self._page = PageHost(settings)
 
     def look_again(self) -> None:
         """Look now whether the person has paused, gone on, or wants all erased; a signal's handler may call this."""
@@ -76,7 +77,10 @@ class Daemon:
             ExceptionGroup: a programming error ended a job; the others were stopped.
         """
         with only_daemon(self._settings.data):
-            await self._manager.watch_over(self._keep_working(ready), self._pulse)
+            try:
+                await self._manager.watch_over(self._keep_working(ready), self._pulse)
+            finally:
+                await self._page.close()
         raise AssertionError("a job of the daemon returned")
 
     async def _keep_working(self, ready: Callable[[], None]) -> Never:
@@ -91,7 +95,7 @@ class Daemon:
                 await self._mend(attempt)
             is_damaged = False
             try:
-                await self._open_and_work(to_tell)
+                await _in_a_task(self._open_and_work(to_tell))
             except* Damaged:
                 is_damaged = True
             except* ErasureAsked:
@@ -151,7 +155,7 @@ class Daemon:
         if self._manager.listens:
             jobs["tell"] = lambda: tell_condition(device, self._manager)
         if self._settings.page_port:
-            jobs["page"] = lambda: offer_page(self._settings)
+            jobs["page"] = self._page.offer
         await self._do(device, jobs)
 
     async def _do(self, device: Device, jobs: dict[str, Job]) -> None:
@@ -193,6 +197,23 @@ class Daemon:
         # The diary itself may be what is failing: then the log alone knows.
         with suppress(ForewarnError):
             await device.status.note_fault(name, sentence)
+
+
+async def _in_a_task(work: Coroutine[Any, Any, None]) -> None:
+    """Do a work in a task of its own.
+
+    A TaskGroup that ends by an error drops the cancellation that comes meanwhile, and Python 3.11 leaves a task that
+    owned one marked as being cancelled: neither may befall the task that a SIGTERM cancels.
+    """
+    task = asyncio.create_task(work, name="forewarn-client at work")
+    try:
+        await asyncio.wait({task})
+    finally:
+        task.cancel()  # which a task that is done passes over
+        await asyncio.wait({task})
+        error = None if task.cancelled() else task.exception()
+    if error is not None:
+        raise error
 
 
 async def _fetch_and_match(device: Device, timing: Timing) -> AsyncGenerator[None, None]:

@@ -96,7 +96,7 @@ async def test_every_job_has_a_name_and_none_outlives_the_daemon(settings: Clien
         assert {job.get_name() for job in jobs} == {
             f"forewarn-client {name}"
             for name in (
-                *("radio", "on the air", "waits", "speak", "listen"),
+                *("at work", "radio", "on the air", "waits", "speak", "listen"),
                 *("fetch-and-match", "forget", "verify", "chaff", "daily"),
             )
         }

@@ -247,6 +247,23 @@ async def test_a_diary_may_begin_anew_with_a_pause(settings: ClientSettings, clo
         assert (await told(settings, clock)).paused_until_s == UNTIL_RESUMED
 
 
+async def test_a_daemon_ends_at_whichever_turn_of_an_erasure_it_is_told_to(
+    settings: ClientSettings, clock: VirtualClock
+) -> None:
+    """A cancellation that comes with the error of another task is easily lost."""
+    for turns in range(0, 60, 6):
+        daemon = Daemon(settings, clock, Recorder(clock), Timing(random=Random(5)))
+        task = asyncio.create_task(daemon.run())
+        await clock.run_for(60)
+        starting_over.ask(settings.data, then_paused=False)
+        daemon.look_again()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+
+
 @pytest.mark.parametrize("is_begun", [False, True])
 async def test_an_erasure_that_was_cut_off_goes_on_at_the_next_start(
     settings: ClientSettings, clock: VirtualClock, *, is_begun: bool

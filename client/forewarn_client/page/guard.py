@@ -13,6 +13,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from forewarn_client.page.rendering import CLOCK, FORM_FIELD, SESSION, SESSION_COOKIE, keys, page
+from forewarn_client.page.texts import as_sentence
 from forewarn_protocol.errors import ForewarnError
 
 MAX_BODY_BYTES: Final = 8 * 1024
@@ -55,7 +56,9 @@ async def only_the_person(request: web.Request, handler: Handler) -> web.StreamR
             raise
         return refused(request, HTTPStatus(refusal.status))
     except ForewarnError as error:
-        return page(request, "refused.html", HTTPStatus.SERVICE_UNAVAILABLE, name="500", detail=error.message)
+        return page(
+            request, "refused.html", HTTPStatus.SERVICE_UNAVAILABLE, name="500", detail=as_sentence(error.message)
+        )
 
 
 async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:

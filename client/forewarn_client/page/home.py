@@ -8,15 +8,15 @@ from typing import Any, Final
 from aiohttp import web
 
 from forewarn_client import pausing
-from forewarn_client.condition import State, condition_of
+from forewarn_client.condition import SHOWN_REASONS, State, condition_of
 from forewarn_client.device import DATABASE_FILE, Device, demand_diary
 from forewarn_client.page.chart import DAYS, HEIGHT, WIDTH, bars
 from forewarn_client.page.languages import LANGUAGE_COOKIE
 from forewarn_client.page.rendering import CLOCK, SESSION, SETTINGS, language, page, settings_in, to
-from forewarn_client.page.texts import tell, tell_ago
+from forewarn_client.page.texts import as_sentence, tell, tell_ago
 from forewarn_client.pausing import UNTIL_RESUMED
 from forewarn_client.status import Status, look
-from forewarn_client.translations import say_day
+from forewarn_client.translations import say, say_day
 from forewarn_protocol.advice import LANGUAGES, Language
 from forewarn_protocol.intervals import day_at
 
@@ -82,16 +82,9 @@ def headline(status: Status, spoken: Language) -> Headline:
     condition = condition_of(status)
     if status.paused_until_s is not None and condition.state is not State.ALERT:
         return Headline("paused", tell(spoken, "state.paused"), _pause_sentences(status, status.paused_until_s, spoken))
-    reasons = tuple(reason.sentence(spoken) for reason in condition.reasons if reason.state is not State.ALERT)
-    state = str(condition.state)
-    if condition.state is State.RUNNING:
-        reasons = (tell(spoken, "state.running.why"),)
-    reasons = tuple(_as_sentence(reason) for reason in reasons)
-    return Headline(state, tell(spoken, f"state.{state}"), reasons)
-
-
-def _as_sentence(reason: str) -> str:
-    return reason[:1].upper() + reason[1:] + ("" if reason.endswith((".", "!", "?")) else ".")
+    reasons = [reason.sentence(spoken) for reason in condition.reasons[:SHOWN_REASONS]]
+    shown = tuple(as_sentence(reason) for reason in reasons or [tell(spoken, "state.running.why")])
+    return Headline(str(condition.state), say(spoken, f"condition.{condition.state}"), shown)
 
 
 def _pause_sentences(status: Status, until_s: float, spoken: Language) -> tuple[str, ...]:

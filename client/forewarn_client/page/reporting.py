@@ -17,6 +17,7 @@ from forewarn_client import reporting
 from forewarn_client.device import Device, demand_diary
 from forewarn_client.offering import Offer, Wish
 from forewarn_client.page.rendering import CLOCK, SESSION, keys, language, page, settings_in, to
+from forewarn_client.page.texts import as_sentence
 from forewarn_client.report_command import offer_lines
 from forewarn_client.reporting import Outcome
 from forewarn_client.timing import Timing
@@ -75,7 +76,7 @@ async def take_code(request: web.Request) -> web.StreamResponse:
                 timing=request.app.get(TIMING),
             )
     except (BadInput, Refused, Missing, NotVerified) as error:
-        return _form(request, texts, error.message)
+        return _form(request, texts, as_sentence(error.message))
     if outcome is Outcome.DECLINED:
         return _consent(request, agreement, texts, wish)
     raise to(request, f"code/{outcome}")

@@ -10,11 +10,7 @@ _TEXTS: Final[Mapping[str, Mapping[Language, str]]] = {
     "other_language": {"vi": "English", "en": "Tiếng Việt"},
     "back": {"vi": "Quay lại", "en": "Back"},
     "home": {"vi": "Về trang chính", "en": "To the first page"},
-    # The state, in one word and one sentence.
-    "state.running": {"vi": "Đang bảo vệ bạn", "en": "Watching over you"},
-    "state.stale": {"vi": "Cần để ý", "en": "Needs a look"},
-    "state.call": {"vi": "Cần giúp đỡ", "en": "Needs help"},
-    "state.alert": {"vi": "Bạn có cảnh báo", "en": "You have a warning"},
+    # The state. Its words are those of `condition`, where it has one.
     "state.paused": {"vi": "Đang tạm dừng", "en": "Paused"},
     "state.absent": {"vi": "Chưa bắt đầu", "en": "Not started yet"},
     "state.running.why": {
@@ -37,7 +33,6 @@ _TEXTS: Final[Mapping[str, Mapping[Language, str]]] = {
     },
     "start": {"vi": "Để khởi động, chạy lệnh:", "en": "To start it, run:"},
     # An alert.
-    "alert.heading": {"vi": "Cảnh báo", "en": "Your warning"},
     "alert.what_to_do": {"vi": "Bạn nên làm gì", "en": "What to do"},
     "alert.call": {"vi": "Gọi cho ai", "en": "Whom to call"},
     "alert.call_name": {"vi": "Gọi {name}", "en": "Call {name}"},
@@ -47,14 +42,14 @@ _TEXTS: Final[Mapping[str, Mapping[Language, str]]] = {
     # What it last did.
     "last.heading": {"vi": "Lần gần nhất", "en": "Last time"},
     "last.scan": {"vi": "Nghe xung quanh", "en": "Listened around"},
-    "last.download": {"vi": "Tải danh sách", "en": "Downloaded the list"},
-    "last.match": {"vi": "So với nhật ký", "en": "Compared with the diary"},
+    "last.download": {"vi": "Tải dữ liệu mới", "en": "Fetched new data"},
+    "last.match": {"vi": "Đối chiếu với nhật ký", "en": "Compared with the diary"},
     "ago.never": {"vi": "chưa lần nào", "en": "never yet"},
     "ago.now": {"vi": "vừa xong", "en": "just now"},
     "ago": {"vi": "{span} trước", "en": "{span} ago"},
     "ago.ahead": {"vi": "trong tương lai: đồng hồ đã bị chỉnh lùi?", "en": "in the future: was the clock set back?"},
     # Encounters.
-    "encounters.heading": {"vi": "Nghe thấy ở gần, theo ngày", "en": "Heard nearby, by day"},
+    "encounters.heading": {"vi": "Tín hiệu ở gần, theo ngày", "en": "Signals nearby, by day"},
     "encounters.what": {
         "vi": "Số tín hiệu nghe được mỗi ngày. Mỗi thiết bị đổi tín hiệu sau 10 đến 20 phút, nên đây không phải "
         "là số người.",
@@ -162,3 +157,8 @@ def tell_ago(language: Language, now_s: float, then_s: float | None) -> str:
         return tell(language, "ago.ahead")
     seconds = max(0.0, now_s - then_s)
     return tell(language, "ago.now") if seconds < 60 else tell(language, "ago", span=say_span(language, seconds))  # noqa: PLR2004 - a minute
+
+
+def as_sentence(text: str) -> str:
+    """Return one of the program's lines, which begin small and end without a stop, as a page shows it."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")

@@ -47,9 +47,9 @@ async def test_a_device_that_works_says_so_and_when_it_last_did_what(visitor: Vi
         await device.status.note(name, NOON_S - ago_s)
     with only_daemon(visitor.settings.data):
         page = await visitor.get()
-    assert "Watching over you" in page.text
+    assert "Running The device is at work" in page.text
     assert "Listened around 2 min ago" in page.text
-    assert "Downloaded the list 3 h ago" in page.text
+    assert "Fetched new data 3 h ago" in page.text
     assert "12:00" not in page.text
     assert "forewarn-client run" not in page.text
 
@@ -80,7 +80,7 @@ async def test_before_the_first_start_there_is_one_sentence_and_no_diary_is_made
             visitor.form = dict((await visitor.get("code")).hidden())["form"]
             answer = await visitor.post(path, {"for": "open", "code": CODE})
             assert answer.status == 503
-            assert "there is no diary" in answer.text
+            assert "There is no diary" in answer.text
 
 
 async def test_an_alert_says_what_to_do_and_whom_to_call_and_nothing_that_names_anybody(
@@ -88,7 +88,7 @@ async def test_an_alert_says_what_to_do_and_whom_to_call_and_nothing_that_names_
 ) -> None:
     await warn(device)
     page = await visitor.get()
-    assert "You have a warning" in page.text
+    assert "Alert You may have been exposed" in page.text
     assert "On 14 June 2025 you were near someone who later tested positive: about 40 minutes" in page.text
     assert "Keep away from other people" in page.text  # no advice was ever fetched
 
@@ -185,7 +185,7 @@ async def test_an_alert_is_not_hidden_by_a_pause(visitor: Visitor, device: Devic
     await warn(device)
     await pausing.pause(device, UNTIL_RESUMED)
     page = await visitor.get()
-    assert "You have a warning" in page.text
+    assert "Alert You may have been exposed" in page.text
     assert "Continue now" in page.text
 
 
@@ -290,10 +290,10 @@ async def test_what_was_not_shown_is_not_agreed_to(reporter: Visitor, server: Ho
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"code": "1234", "onset": ""}, "this is no code"),
-        ({"code": CODE, "onset": "2020-01-01"}, "must lie in the last 14 days: check that day"),
-        ({"code": CODE, "onset": "soon"}, "soon is no day"),
-        ({}, "this is no code"),
+        ({"code": "1234", "onset": ""}, "This is no code"),
+        ({"code": CODE, "onset": "2020-01-01"}, "must lie in the last 14 days: check that day."),
+        ({"code": CODE, "onset": "soon"}, "Soon is no day"),
+        ({}, "This is no code"),
     ],
 )
 async def test_a_code_that_can_not_be_is_said_beside_the_form(
@@ -312,7 +312,7 @@ async def test_a_code_that_the_server_refuses_is_said(reporter: Visitor, server:
     shown = [("send", value) for name, value in consent.hidden() if name == "shown"]
     page = await reporter.post("code", [pair for pair in consent.hidden() if pair[0] != "form"] + shown)
     assert page.status == 422
-    assert "the code is wrong or already used" in page.text
+    assert "The code is wrong or already used" in page.text
 
 
 async def test_a_look_changes_nothing(visitor: Visitor, device: Device) -> None:
