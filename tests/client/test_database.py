@@ -218,3 +218,16 @@ async def test_who_opens_a_diary_to_read_can_change_nothing(tmp_path: Path) -> N
         connect_to_read(tmp_path / "none.db")
     assert not (tmp_path / "none.db").exists()
     await database.close()
+
+
+@pytest.mark.parametrize("table", ["scan_windows", "matches", "own_keys", "anomalies"])
+async def test_a_page_of_entries_is_found_by_the_index_and_never_sorted(tmp_path: Path, table: str) -> None:
+    asked: list[str] = []
+    database = await Database.open(tmp_path / "diary.db")
+    with closing(connect_to_read(tmp_path / "diary.db")) as reading:
+        reading.set_trace_callback(asked.append)
+        assert list(Entries(table, b"", lambda _, sealed: sealed).read(reading, Vault(bytes(32)))) == []
+        plan = " ".join(str(row[3]) for row in reading.execute(f"EXPLAIN QUERY PLAN {asked[0]}"))
+    assert f"USING INDEX {table}_by_day" in plan
+    assert "TEMP B-TREE" not in plan
+    await database.close()

@@ -28,7 +28,7 @@ class Entries(Generic[T]):
     def read(
         self, connection: sqlite3.Connection, vault: Vault, since: date = _EVER, until: date = date.max
     ) -> Iterator[T]:
-        """Yield what can be read of these UTC days, in the order in which it was stored.
+        """Yield what can be read of these UTC days, day by day in the order in which it was stored.
 
         One damaged entry must not cost the person all the others. Nor is one of a day just forgotten an error: the
         day's key is destroyed first, its rows a moment later.
@@ -66,12 +66,12 @@ class Entries(Generic[T]):
                 yield None
 
     def _rows(self, connection: sqlite3.Connection, since: date, until: date) -> Iterator[tuple[int, bytes]]:
-        # The plus keeps SQLite from the index of days, which would sort all of them anew for each page.
+        # In the order of the index of days: nothing is sorted, and of earlier days nothing is looked at.
         select = (
-            f"SELECT rowid, day, sealed FROM {self.table} "  # noqa: S608 - our own constants
-            "WHERE rowid > ? AND +day BETWEEN ? AND ? ORDER BY rowid LIMIT ?"
+            f"SELECT day, rowid, sealed FROM {self.table} "  # noqa: S608 - our own constants
+            "WHERE (day, rowid) > (?, ?) AND day <= ? ORDER BY day, rowid LIMIT ?"
         )
-        after = -1
-        while rows := connection.execute(select, (after, day_number(since), day_number(until), _PAGE)).fetchall():
-            for after, number, sealed in rows:  # noqa: B007 - the next page begins after the last one
+        number, row = day_number(since), -1
+        while page := connection.execute(select, (number, row, day_number(until), _PAGE)).fetchall():
+            for number, row, sealed in page:  # noqa: B007 - the next page begins after the last row
                 yield number, sealed
