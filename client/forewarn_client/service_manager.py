@@ -8,17 +8,18 @@ import logging
 import os
 import socket
 from collections.abc import AsyncGenerator, Coroutine, Mapping
+from dataclasses import replace
 from math import inf
 from typing import Any, Final, Self
 
-from forewarn_client.board import FAULT_PREFIX
-from forewarn_client.condition import condition_of
+from forewarn_client.condition import Reason, condition_of
 from forewarn_client.device import Device
 from forewarn_client.pulse import Pulse
 from forewarn_client.status import glance
 
-_LOOK_AT_FAULTS_EACH_S: Final = 30.0
-_LOOK_AT_ALL_EACH_S: Final = 900.0
+_LOOK_EACH_S: Final = 30.0
+_SAY_HOW_LONG_EACH_S: Final = 900.0
+"""A fault that lasts is no news each minute."""
 _LONGEST_SILENCE_S: Final = 20.0
 _MORE_TIME_US: Final = 60_000_000
 """systemd's own patience with a start is 90 s."""
@@ -107,18 +108,16 @@ class ServiceManager:
 
 
 async def tell_condition(device: Device, manager: ServiceManager) -> AsyncGenerator[None, None]:
-    """Tell the device's condition in a line for ever: a new fault within half a minute, anything else in a quarter."""
+    """Tell the device's condition in a line for ever: what is new within half a minute, how long it lasts at times."""
     clock = device.clock
-    known: dict[str, object] | None = None
-    said, looked_s = "", -inf
+    known: tuple[Reason, ...] | None = None
+    said, told_s = "", -inf
     while True:
-        values = await device.status.read()
-        faults: dict[str, object] = {name: value for name, value in values.items() if name.startswith(FAULT_PREFIX)}
-        now_s = clock.monotonic()
-        if faults != known or now_s - looked_s >= _LOOK_AT_ALL_EACH_S:
-            known, looked_s = faults, now_s
-            sentence = condition_of(await glance(device)).sentence(device.settings.language)
-            if sentence != said and manager.tell(STATUS=sentence):
-                said = sentence
+        condition, now_s = condition_of(await glance(device)), clock.monotonic()
+        reasons = tuple(replace(reason, lasts_s=0.0) for reason in condition.reasons)
+        sentence = condition.sentence(device.settings.language)
+        is_due = reasons != known or now_s - told_s >= _SAY_HOW_LONG_EACH_S
+        if is_due and sentence != said and manager.tell(STATUS=sentence):
+            known, said, told_s = reasons, sentence, now_s
         yield
-        await clock.sleep_until(now_s + _LOOK_AT_FAULTS_EACH_S)
+        await clock.sleep_until(now_s + _LOOK_EACH_S)
