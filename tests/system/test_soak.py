@@ -21,7 +21,7 @@ from random import Random
 
 import pytest
 
-from forewarn_client import speaking
+from forewarn_client import speaking, trust
 from forewarn_client.config import ClientSettings
 from forewarn_client.daemon import Daemon
 from forewarn_client.device import Device
@@ -68,6 +68,11 @@ class Told:
     @property
     def sent(self) -> list[Transmission]:
         return self.fortnight.air.sent
+
+    @property
+    def begun(self) -> list[float]:
+        """When something was heard, and when something new was said."""
+        return [*(at_s for at_s, _, _ in self.fortnight.bluetooth.heard), *(t.starts_s for t in self.sent)]
 
     @property
     def lost(self) -> list[findings.Stretch]:
@@ -157,6 +162,7 @@ async def test_a_fortnight_of_every_fault_costs_nothing_but_what_the_faults_them
     assert told.lost == []
     assert findings.spoken_twice(told.sent) == findings.addresses_twice(told.sent) == 0
     assert findings.spoken_across(told.faults, told.sent) == []
+    assert findings.worked_with_a_wrong_clock(told.faults, told.begun) == []
     assert findings.not_forgotten(looks, told.faults) == findings.forgotten_too_early(looks) == []
     assert findings.strays(looks) == []
     assert max(look.open_files for look in looks) <= looks[0].open_files + 4
@@ -211,6 +217,13 @@ async def test_a_daemon_that_does_not_notice_its_own_sleep_is_found(monkeypatch:
     monkeypatch.setattr(speaking, "IS_SUSPEND_S", float("inf"))
     told = await lived(1, 3, ["suspend that nobody tells"])
     assert findings.spoken_across(told.faults, told.sent)
+
+
+async def test_a_daemon_that_believes_any_clock_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Positive control."""
+    monkeypatch.setattr(trust, "_doubt", lambda _: (None, 0.0))
+    told = await lived(1, 2, ["large clock step"])
+    assert findings.worked_with_a_wrong_clock(told.faults, told.begun)
 
 
 class Hoarding(FaultyRadio):

@@ -82,6 +82,12 @@ def spoken_across(faults: Iterable[Fault], sent: list[Transmission]) -> list[Fau
     ]
 
 
+def worked_with_a_wrong_clock(faults: Iterable[Fault], times: Iterable[float]) -> list[float]:
+    """Return the times, of windows opened or identifiers begun, at which the clock was hours or days off."""
+    wrong = [(fault.begins_s, fault.ends_s) for fault in faults if fault.kind == "large clock step"]
+    return [time_s for time_s in times if any(begins_s < time_s < ends_s for begins_s, ends_s in wrong)]
+
+
 def growth_kb_a_day(looks: list[Look]) -> float:
     """Return how fast the resident memory grows: the median of the slopes between all pairs of noons."""
     return median((after[1] - before[1]) / (after[0] - before[0]) for before, after in _pairs(looks))
