@@ -40,6 +40,7 @@ FAMILIES = {
     },
 }
 """Commands that may not be mixed; a legacy controller knows the first kind alone."""
+SCAN_ENABLE = {"HCI_LE_SET_SCAN_ENABLE_COMMAND", "HCI_LE_SET_EXTENDED_SCAN_ENABLE_COMMAND"}
 BEYOND_BUMBLE = {
     *FAMILIES["extended"],
     "HCI_LE_CLEAR_ADVERTISING_SETS_COMMAND",
@@ -122,6 +123,8 @@ class VirtualController(controller.Controller):
                 )
             )
         else:
+            if command.name in SCAN_ENABLE:
+                self._seen.clear()  # duplicates are those of one scan
             super().on_hci_command_packet(command)
 
     def on_hci_reset_command(self, command: hci.HCI_Reset_Command) -> Status:
