@@ -59,7 +59,7 @@ class Told:
         self.story = story
         self.air = AirLog.read((results / "air.log").read_text())
         self.births_s = {name: [float(at_s) for at_s in births] for name, births in story["births_s"].items()}
-        self.daily = [sent for sent in self.air.sent if sent.at_s < story["control_from_s"]]
+        self.daily = [sent for sent in self.air.sent if sent.at_s < story["ended_s"]]
         self.control = [sent for sent in self.air.sent if sent.at_s >= story["control_from_s"]]
         self._results = results
 
@@ -72,6 +72,14 @@ class Told:
                 offered = self.air.offered(adapter, window)
                 came, sent = came + arrived(offered, window), sent + len(offered)
         return came, sent
+
+    def after_power_on(self) -> str:
+        """Say what the kernel spoke by itself when the power came back, of what had been on the air before."""
+        on_s = self.story["on_again_s"]
+        old = next(sent.identifier for sent in self.air.sent if sent.at_s >= self.story["ended_s"])
+        again = [sent.at_s for sent in self.air.sent if sent.identifier == old and sent.at_s > on_s]
+        lasted_ms = 1000 * (again[-1] - again[0]) if again else 0
+        return f"after power-on the old identifier was sent {len(again)} times, within {lasted_ms:.0f} ms"
 
     def figures(self) -> str:
         """Say what there was to judge."""
@@ -121,6 +129,8 @@ def test_two_tracers_meet_one_reports_the_other_is_warned_and_nobody_can_follow_
 ) -> None:
     told = happen(RADIO=radio, CONTROLLERS=controllers, BLUETOOTHD_OPTIONS=BLUETOOTHD_OPTIONS[controllers])
     figure(f"{radio}, {controllers} controllers, on a real kernel: {told.figures()}")
+    if radio == "bluez":
+        figure(f"{radio}, {controllers} controllers, on a real kernel: {told.after_power_on()}")
     assert told.story["reported"] == "sent"
     assert told.story["check"] == {"a": 0, "b": 4}
     # On a legacy controller the kernel decides on the interval: docs/limits.md.

@@ -1,12 +1,16 @@
-"""In the virtual machine, the radio alone: ready or not, and a rotation that is wrong on purpose.
+"""In the virtual machine, the radio alone: ready or not; switched off and on; and a rotation that is wrong on purpose.
 
-The positive control of the air log: the same check must object to it.
+The last is the positive control of the air log: the same check must object to it.
 """
 
 import asyncio
+import time
 from functools import partial
 
+from dbus_fast import Variant
+
 from forewarn_client.radio.bluez import BluezRadio
+from forewarn_client.radio.bluez.bluetoothd import ADAPTER, Bluetoothd
 from forewarn_client.radio.hci_link import open_named
 from forewarn_client.timing import Timing
 from forewarn_protocol.advertisement import Payload
@@ -43,6 +47,25 @@ async def _adapters(radio: str) -> None:
             else:
                 break
         await tried.close()
+
+
+async def switch_off_and_on() -> float:
+    """Switch an adapter of bluetoothd off and on while it speaks; return when it was on again (monotonic)."""
+    clock = SystemClock()
+    speaker = BluezRadio("hci0", clock, Timing.production())
+    await speaker.start()
+    await speaker.advertise(Payload.from_service_data(bytes([255]) * 20))
+    await asyncio.sleep(TURN_S)
+    switch = Bluetoothd("hci0", PATIENCE_S, lambda _: None)
+    await switch.connect()
+    for on in (False, True):
+        powered = (ADAPTER, "Powered", Variant("b", on))
+        switched_s = time.monotonic()
+        await switch.call(switch.path, "org.freedesktop.DBus.Properties", "Set", "ssv", *powered)
+        await asyncio.sleep(TURN_S)
+    await switch.leave()
+    await speaker.close()
+    return switched_s
 
 
 async def rotate_wrongly(radio: str) -> None:

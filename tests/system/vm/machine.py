@@ -70,7 +70,7 @@ def _command(kernel: Kernel) -> list[str]:
         *("-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(_MEMORY_MB)),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none", "-serial", "stdio"),
         *("-kernel", str(kernel.image), "-initrd", str(kernel.initrd)),
-        *("-append", "console=ttyS0 quiet panic=-1"),
+        *("-append", "console=ttyS0 quiet panic=-1 mitigations=off"),
     ]
 
 

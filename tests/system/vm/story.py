@@ -204,7 +204,10 @@ def main() -> None:
     wait_for(lambda: asyncio.run(story.check("a")) == NOTHING_TO_DO, "a's match")
     told["check"] = {name: story.command("--data", str(HOME / name), "check") for name in ("a", "b")}
     story.end_day()
-    told["births_s"], told["control_from_s"] = story.births_s, time.monotonic()
+    told["births_s"], told["ended_s"] = story.births_s, time.monotonic()
+    if radio == "bluez":
+        told["on_again_s"] = asyncio.run(control.switch_off_and_on())
+    told["control_from_s"] = time.monotonic()
     asyncio.run(control.rotate_wrongly(radio))
     (RUN / "results" / "story.json").write_text(json.dumps(told))
 
