@@ -19,6 +19,7 @@ LEAST_GAPS_SPREAD_S: Final = 0.5
 LEAST_INTERVALS_SPREAD_S: Final = 0.02
 """Twelve intervals drawn evenly from 200 to 270 ms lie within 20 ms once in 80,000 logs; the medians of a fixed one do,
 whatever up to 10 ms a controller adds to each."""
+LEAST_SENT: Final = 8
 LATE_S: Final = 0.3
 """An advertisement so shortly before a window's end may arrive after it, on a machine that is busy."""
 
@@ -153,8 +154,8 @@ def silences_s(life: Sequence[Sent]) -> list[float]:
 
 
 def intervals_s(life: Sequence[Sent]) -> list[float]:
-    """Return the interval of each identifier that was sent more than twice."""
-    return [stay.interval_s for stay in stays(life) if len(stay.times_s) > 2]
+    """Return the interval of each identifier that was sent often enough to tell."""
+    return [stay.interval_s for stay in stays(life) if len(stay.times_s) >= LEAST_SENT]
 
 
 def links(log: Sequence[Sent]) -> list[str]:

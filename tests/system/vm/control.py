@@ -1,11 +1,14 @@
-"""In the virtual machine, the radio alone: ready or not; switched off and on; and a rotation that is wrong on purpose.
+"""In the virtual machine, the radio alone: without its tap, switched off and on, and rotated wrongly on purpose.
 
 The last is the positive control of the air log: the same check must object to it.
 """
 
 import asyncio
+import socket
+import subprocess
 import time
 from functools import partial
+from pathlib import Path
 
 from dbus_fast import Variant
 
@@ -17,7 +20,9 @@ from forewarn_protocol.advertisement import Payload
 from forewarn_protocol.errors import Missing
 from forewarn_shell.clock import SystemClock
 from tests.contracts.hci_worlds import BrokenHci
+from tests.system.vm.watched_radio import WatchedRadio
 
+BLUETOOTHD = "/usr/libexec/bluetooth/bluetoothd"
 PATIENCE_S = 60
 TURNS = 3
 TURN_S = 1.0
@@ -66,6 +71,36 @@ async def switch_off_and_on() -> float:
     await switch.leave()
     await speaker.close()
     return switched_s
+
+
+async def hear_without_tap(notes: Path) -> None:
+    """Scan as a process without CAP_NET_ADMIN does, and note what was heard."""
+    clock, timing = SystemClock(), Timing.production()
+    speaker = BluezRadio("hci0", clock, timing)
+    hearer = WatchedRadio(BluezRadio("hci1", clock, timing, open_management=_refuse), notes)
+    await speaker.start()
+    await hearer.start()
+    for turn in range(TURNS):
+        await speaker.advertise(Payload.from_service_data(bytes([100 + turn]) * 20))
+        async for _ in hearer.scan(timing.scan_window_s):
+            pass
+    await speaker.close()
+    await hearer.close()
+
+
+def begin_bluetoothd_anew() -> None:
+    """Let a bluetoothd without options take the place of the one that runs."""
+    subprocess.run(["/bin/busybox", "killall", "bluetoothd"], check=True)
+    for _ in range(100):
+        if subprocess.run(["/bin/busybox", "pidof", "bluetoothd"], check=False, stdout=subprocess.DEVNULL).returncode:
+            break
+        time.sleep(0.1)
+    subprocess.Popen([BLUETOOTHD, "--nodetach"])  # noqa: S603 - ends with the machine
+    wait_for_adapters("bluez")
+
+
+def _refuse() -> socket.socket:
+    raise PermissionError
 
 
 async def rotate_wrongly(radio: str) -> None:

@@ -16,8 +16,8 @@ STORY_WITHIN_S: Final = 420
 """Real seconds on the busiest machine; a quiet one needs a quarter of it."""
 _BOOT_WITHIN_S: Final = 120
 _BLUETOOTHD: Final = Path("/usr/libexec/bluetooth/bluetoothd")
-_PROGRAMS: Final = ("qemu-system-x86_64", "busybox", "dbus-daemon")
-_GUEST_IMPORTS: Final = "import tests.system.vm.controllers, tests.system.vm.story"
+_PROGRAMS: Final = ("setpriv", "qemu-system-x86_64", "busybox", "dbus-daemon")
+_GUEST_IMPORTS: Final = "import forewarn_client.cli, tests.system.vm.controllers, tests.system.vm.story"
 _MEMORY_MB: Final = 1280
 
 
@@ -66,7 +66,7 @@ def _compile(path: str) -> None:
 
 def _command(kernel: Kernel) -> list[str]:
     return [
-        "qemu-system-x86_64",
+        *("setpriv", "--pdeathsig=KILL", "qemu-system-x86_64"),  # it ends with us, however we end
         *("-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(_MEMORY_MB)),
         *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-nic", "none", "-serial", "stdio"),
         *("-kernel", str(kernel.image), "-initrd", str(kernel.initrd)),

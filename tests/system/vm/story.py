@@ -44,6 +44,8 @@ ADAPTERS = {"a": "hci0", "b": "hci1"}
 IDENTIFIERS = 7
 """Of each device on the first day: five rotations, and one more for the one that is killed."""
 KILLED_AFTER = 3
+DEAD_FOR_S = 2
+"""As systemd waits before it starts a service again."""
 PATIENCE_S = 90
 """Real seconds for one step on a busy machine."""
 PORT = 8080
@@ -60,6 +62,7 @@ class Story:
     def __init__(self, radio: str) -> None:
         self.radio = radio
         self.clock = ScaledClock(FIRST_DAY_S, FACTOR)
+        self.killed_s = 0.0
         self.running: dict[str, ForkProcess] = {}
         set_machines_clock(FIRST_DAY_S)
         shutil.copytree(os.environ["SERVER_DATA"], HOME / "server")
@@ -153,6 +156,8 @@ def meet(story: Story) -> None:
 
     wait_for(have_spoken(KILLED_AFTER, "hci1"), "b's first identifiers")
     story.switch_off("b", signal.SIGKILL)
+    story.killed_s = time.monotonic()
+    time.sleep(DEAD_FOR_S)
     story.switch_on("b")
     wait_for(have_spoken(IDENTIFIERS, "hci0", "hci1"), "the identifiers of a meeting")
 
@@ -204,9 +209,12 @@ def main() -> None:
     wait_for(lambda: asyncio.run(story.check("a")) == NOTHING_TO_DO, "a's match")
     told["check"] = {name: story.command("--data", str(HOME / name), "check") for name in ("a", "b")}
     story.end_day()
-    told["births_s"], told["ended_s"] = story.births_s, time.monotonic()
+    told["births_s"], told["killed_s"], told["ended_s"] = story.births_s, story.killed_s, time.monotonic()
     if radio == "bluez":
         told["on_again_s"] = asyncio.run(control.switch_off_and_on())
+        asyncio.run(control.hear_without_tap(RUN / "windows-untapped.jsonl"))
+        control.begin_bluetoothd_anew()
+        asyncio.run(control.hear_without_tap(RUN / "windows-stock.jsonl"))
     told["control_from_s"] = time.monotonic()
     asyncio.run(control.rotate_wrongly(radio))
     (RUN / "results" / "story.json").write_text(json.dumps(told))
