@@ -24,7 +24,7 @@ _BUS_CONFIGURATION = """<busconfig><type>custom</type><listen>unix:path={path}</
 settings.register_profile("forewarn", deadline=None)
 settings.load_profile("forewarn")
 
-REQUIREMENTS = ("vectors", "proximity", "postgres", "chromium", "vm", "ray", "dbus")
+REQUIREMENTS = ("vectors", "proximity", "postgres", "chromium", "vm", "ray", "dbus", "systemd")
 
 
 def lacking(thing: str, sentence: str) -> None:

@@ -27,7 +27,10 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NAMED_TEST = re.compile(r"`?(tests/[\w/]+\.py)::(\w+)`?")
 LINK = re.compile(r"\[[^\]]+\]\(([^)#\s]+)(?:#[^)]*)?\)")
-COMMAND = re.compile(r"^(?:\$ )?(?:\.venv/bin/)?(forewarn-(?:client|server|sim)\b.*)$", re.MULTILINE)
+COMMAND = re.compile(
+    r"^(?:\$ )?(?:sudo (?:-u \w+ )?)?(?:\.venv/bin/|/opt/forewarn/bin/)?(forewarn-(?:client|server|sim)\b.*)$",
+    re.MULTILINE,
+)
 
 
 def missing_tests(text: str) -> list[str]:
@@ -41,7 +44,8 @@ def missing_tests(text: str) -> list[str]:
 
 def shown_commands(text: str) -> list[list[str]]:
     """Return the Forewarn commands in a text's fenced blocks, without what the shell adds."""
-    blocks = re.findall(r"```(?:sh|console)?\n(.*?)```", text, re.DOTALL)
+    fenced = re.findall(r"^```(\w*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    blocks = [block for language, block in fenced if language in {"", "sh", "console"}]
     lines = [line for block in blocks for line in COMMAND.findall(block.replace("\\\n", " "))]
     return [shlex.split(re.split(r"\s+[>|&#]", line)[0]) for line in lines]
 
@@ -135,6 +139,11 @@ def test_a_shown_command_that_does_not_exist_is_found() -> None:
     assert unknown_words(["forewarn-client", "--date", "DIR", "status"]) == ["--date"]
     assert unknown_words(["forewarn-server", "codes", "issue"]) == ["no command"]
     assert unknown_words(["forewarn-client", "status", "--server", "URL"]) == []
+    # A block of settings before it hides none.
+    after_settings = (
+        "```toml\na = 1\n```\n\n```console\n$ sudo -u forewarn /opt/forewarn/bin/forewarn-client look\n```\n"
+    )
+    assert shown_commands(after_settings) == [["forewarn-client", "look"]]
 
 
 def demo_output() -> str:

@@ -15,6 +15,7 @@ from forewarn_client.diary.database import Damaged
 from forewarn_client.doctor.examination import examine
 from forewarn_client.erasing import erase as erase_data
 from forewarn_client.export_command import keys
+from forewarn_client.installing.command import install_service
 from forewarn_client.moving.cli import move
 from forewarn_client.page.command import page
 from forewarn_client.provisioning.cli import provision
@@ -118,6 +119,7 @@ app.command("pause")(pause_command.pause)
 app.command("resume")(pause_command.resume)
 app.command("page")(page)
 app.command("notify")(notify)
+app.command("install-service")(install_service)
 app.add_typer(keys, name="keys")
 app.add_typer(move, name="move")
 app.command("provision")(provision)
