@@ -47,20 +47,29 @@ def desk_advice() -> dict[str, object]:
     return {"texts": {"vi": text, "en": text}}
 
 
-@dataclass(frozen=True)
 class Hall:
     """Who hears whom: neighbours at the machines during their shift; two who share a table in the break."""
 
-    table: tuple[int, int]
+    def __init__(self, table: tuple[int, int]) -> None:
+        self._table = {str(number) for number in table}
+        # Millions of times somebody is asked whom nobody hears.
+        self._levels = {
+            (str(one), str(one + apart)): (level, shift)
+            for shift in range(len(SHIFTS_H))
+            for one in range(shift * MACHINES + 1, (shift + 1) * MACHINES + 1)
+            for apart, level in ((-2, TWO_METRES_DBM), (-1, ONE_METRE_DBM), (1, ONE_METRE_DBM), (2, TWO_METRES_DBM))
+            if (one + apart - 1) // MACHINES == shift
+        }
 
     def rssi_dbm(self, sender: str, receiver: str, monotonic_s: float) -> int | None:
-        one, other, hour = int(sender), int(receiver), monotonic_s / HOUR_S
+        hour = monotonic_s / HOUR_S
         if BREAK_H[0] <= hour < BREAK_H[1]:
-            return ONE_METRE_DBM if {one, other} == set(self.table) else None
-        shift = (one - 1) // MACHINES
-        if shift != (other - 1) // MACHINES or not SHIFTS_H[shift][0] <= hour < SHIFTS_H[shift][1]:
+            return ONE_METRE_DBM if sender in self._table and receiver in self._table else None
+        heard = self._levels.get((sender, receiver))
+        if heard is None:
             return None
-        return {1: ONE_METRE_DBM, 2: TWO_METRES_DBM}.get(abs(one - other))
+        level, shift = heard
+        return level if SHIFTS_H[shift][0] <= hour < SHIFTS_H[shift][1] else None
 
 
 class DeadRadio(LoopbackRadio):
