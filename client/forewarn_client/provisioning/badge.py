@@ -74,7 +74,9 @@ def write_badge(site: Site, password: str | None, folder: Path) -> Path:
 def first_boot_unit(user: str, data: Path) -> str:
     """Return the unit of the image that takes a badge's folder in, once, and leaves nothing of it on the card.
 
-    A file that a site has no use for is not there: the lines that begin with a hyphen do without.
+    What an image brought along, or an earlier wearer left, is of another page: it is deleted, for two badges with one
+    diary would speak as one. A badge that gets its own folder once more keeps its diary. A file that a site has no use
+    for is not there: the lines that begin with a hyphen do without.
     """
     source = f"/boot/firmware/{BOOT_FOLDER}"
     own = f"--owner={user} --group={user}"
@@ -89,6 +91,7 @@ Conflicts=shutdown.target
 
 [Service]
 Type=oneshot
+ExecStart=/bin/sh -c 'cmp --silent {source}/{PAGE_KEY_FILE} {data}/{PAGE_KEY_FILE} || rm --recursive --force {data}'
 ExecStart=/usr/bin/install --directory {own} --mode=0700 {data}
 ExecStart=/usr/bin/install {own} --mode=0600 --target-directory={data} {source}/{SETTINGS_FILE} {source}/{PAGE_KEY_FILE}
 ExecStart=-/usr/bin/install -D --mode=0600 --target-directory=/etc/NetworkManager/system-connections \

@@ -113,6 +113,8 @@ def take_in(boot: Path, root: Path, unit: str) -> None:
             for word in shlex.split(command.removeprefix("-").replace("=forewarn ", f"={user} "))
         ]
         words = [words[0], *(_below(word, root, boot) for word in words[1:])]
+        if words[1] == "-c":  # a script has paths inside
+            words[2] = words[2].replace(" /var/lib", f" {root}/var/lib")
         ran = subprocess.run(words, capture_output=True, text=True, check=False)  # noqa: S603 - the unit under test
         assert ran.returncode == 0 or command.startswith("-"), ran.stderr
 
@@ -150,6 +152,21 @@ def test_the_first_boot_takes_a_badges_folder_in_and_leaves_nothing_on_the_card(
         assert network.stat().st_mode & 0o777 == 0o600
         assert (root / "etc/systemd/timesyncd.conf.d" / TIME_FILE).read_text() == "[Time]\nNTP=192.168.50.1\n"
         assert (root / "etc/udev/rules.d" / LIGHT_FILE).exists()
+
+
+@pytest.mark.parametrize("is_its_own", [True, False])
+def test_a_diary_that_came_with_the_image_is_deleted_and_one_of_the_same_badge_stays(
+    tmp_path: Path, *, is_its_own: bool
+) -> None:
+    """Forty copies of one diary would speak one identifier at forty places."""
+    boot = write_badge(site_in(tmp_path, HEAD + BADGE), None, tmp_path / "card")
+    data = tmp_path / "root" / "var/lib/forewarn"
+    data.mkdir(parents=True)
+    (data / "diary.db").touch()
+    (data / PAGE_KEY_FILE).write_bytes((boot / PAGE_KEY_FILE).read_bytes() if is_its_own else bytes(32))
+    take_in(boot, tmp_path / "root", first_boot_unit("forewarn", Path("/var/lib/forewarn")))
+    assert (data / "diary.db").exists() == is_its_own
+    assert (data / "settings.toml").exists()
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
