@@ -300,3 +300,42 @@ async def test_a_worker_without_memory_says_so_and_answers_again_when_there_is_s
             await assessor.compare(question, export, found)
         resource.prlimit(pid, resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         assert (await assessor.compare(question, export, found)).keys == 1
+
+
+# A daemon to which its unit has given a capability, and its worker.
+_WITH_RIGHTS = """
+import asyncio, sys
+from pathlib import Path
+{unprotected}
+from forewarn_client.assessing import assessors
+
+def rights(process):
+    return next(line.split()[1] for line in Path(f"/proc/{{process}}/status").open() if line.startswith("CapEff"))
+
+async def start():
+    import socket
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    worker = await assessors._start(theirs.fileno())
+    print(rights("self"), rights(worker.pid))
+    worker.kill()
+    await worker.wait()
+    ours.close()
+    theirs.close()
+
+asyncio.run(start())
+"""
+_RIGHTS_HANDED_ON = "from forewarn_client.assessing import assessors; assessors._hand_on_no_rights = lambda: None"
+CAP_NET_ADMIN = f"{1 << 12:016x}"
+
+
+@pytest.mark.parametrize(("unprotected", "worker_has"), [("", f"{0:016x}"), (_RIGHTS_HANDED_ON, CAP_NET_ADMIN)])
+def test_a_worker_has_no_capability_that_its_daemon_was_given(unprotected: str, worker_has: str) -> None:
+    """With its positive control: by itself, it would have all of them."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a process a capability")
+    given = ("--inh-caps=+net_admin", "--ambient-caps=+net_admin", "--bounding-set=-all,+net_admin")
+    said = subprocess.check_output(  # noqa: S603 - ourselves
+        ["setpriv", "--securebits=+noroot", *given, sys.executable, "-c", _WITH_RIGHTS.format(unprotected=unprotected)],  # noqa: S607 - util-linux
+        text=True,
+    )
+    assert said.split() == [CAP_NET_ADMIN, worker_has]
