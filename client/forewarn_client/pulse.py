@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from math import inf
 from types import MappingProxyType
 from typing import Final
 
@@ -10,8 +11,8 @@ from forewarn_shell.clock import Clock, Keeper
 
 _LONGEST_STEP_S: Final = 600.0
 """Far beyond a scan with every retry, a request with every time limit, or a rebuilt diary on a slow card."""
-_LONGER: Final[Mapping[str, float]] = MappingProxyType({"fetch-and-match": 2 * 3600.0, "mend": 2 * 3600.0})
-"""A great file over the slowest line; a great diary from a failing card."""
+_LONGER: Final[Mapping[str, float]] = MappingProxyType({"fetch-and-match": 2 * 3600.0, "mend": 2 * 3600.0, "page": inf})
+"""A great file over the slowest line; a great diary from a failing card; a person who may not look for weeks."""
 
 _job: ContextVar[str | None] = ContextVar("job", default=None)  # tasks that a job starts inherit it
 

@@ -1,9 +1,19 @@
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
 
 import pytest
 
+from forewarn_client import pulse as pulse_module
+from forewarn_client.config import ClientSettings
+from forewarn_client.daemon import Daemon
 from forewarn_client.pulse import Pulse
+from forewarn_client.radio.loopback import Air, LoopbackRadio
+from forewarn_client.timing import Timing
+from forewarn_simulations.clocks import ScaledClock
+from tests.client.conftest import NOON_S
+from tests.client.test_daemon import Near
 from tests.server.hand_clock import HandClock
 
 
@@ -106,3 +116,35 @@ async def test_hours_of_suspend_make_nobody_late() -> None:
     clock.advance(601)
     assert pulse.stuck() == ["listen"]
     await ended(task)
+
+
+async def stuck_after_thirty_hours_alone(folder: Path, port: int) -> list[str]:
+    settings = ClientSettings(data=folder / "data", page_port=port, state_socket=folder / "state", hook=("/bin/true",))
+    clock, timing = ScaledClock(NOON_S, factor=40_000.0), Timing(random=Random(1))
+    daemon = Daemon(settings, clock, LoopbackRadio(Air(clock, Near()), "a", timing), timing)
+    task = asyncio.create_task(daemon.run())
+    while clock.monotonic() < 30 * 3600:
+        await asyncio.sleep(0.1)
+        assert not task.done(), task.result()
+    assert len(daemon._pulse._due_s) >= 10
+    stuck = daemon._pulse.stuck()
+    task.cancel()
+    await asyncio.wait([task])
+    return stuck
+
+
+async def test_no_job_of_a_daemon_is_stuck_because_nobody_wants_anything_of_it(
+    tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that nobody opens, a state that nobody reads: a watchdog must not restart a daemon for that."""
+    monkeypatch.setattr(pulse_module, "_LONGEST_STEP_S", 10 * 3600.0)  # of a busy machine, in time that runs so fast
+    assert await stuck_after_thirty_hours_alone(tmp_path, unused_tcp_port) == []
+
+
+async def test_without_that_exception_the_page_would_be_stuck(
+    tmp_path: Path, unused_tcp_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Positive control."""
+    monkeypatch.setattr(pulse_module, "_LONGEST_STEP_S", 10 * 3600.0)
+    monkeypatch.setattr(pulse_module, "_LONGER", {})
+    assert await stuck_after_thirty_hours_alone(tmp_path, unused_tcp_port) == ["page"]
