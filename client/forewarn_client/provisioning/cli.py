@@ -8,6 +8,7 @@ import typer
 
 from forewarn_client.config import ClientSettings
 from forewarn_client.doctor.examination import examine
+from forewarn_client.installing.units import DATA
 from forewarn_client.page.address import link
 from forewarn_client.provisioning.badge import FIRST_BOOT_UNIT, first_boot_unit, write_badge, write_settings
 from forewarn_client.provisioning.labels import label_sheet
@@ -21,7 +22,6 @@ MOST_BADGES: Final = 9999
 LABELS_FILE: Final = "labels.html"
 IMAGE_FOLDER: Final = "image"
 BADGE_USER: Final = "forewarn"
-BADGE_DATA: Final = Path("/var/lib/forewarn")
 
 SitePath = Annotated[Path, typer.Option("--site", help="The site's file.", metavar="site.toml")]
 Out = Annotated[Path | None, typer.Option("--out", help="Write folders for SD cards here.", metavar="DIR")]
@@ -75,7 +75,7 @@ def write_folders(site: Site, path: Path, out: Path, numbers: list[int]) -> dict
         links = {
             number: _link(settings, write_badge(site, password, folder)) for number, folder in sorted(folders.items())
         }
-        unit = first_boot_unit(BADGE_USER, BADGE_DATA)
+        unit = first_boot_unit(BADGE_USER, DATA)
         write_durably(out / IMAGE_FOLDER / FIRST_BOOT_UNIT, unit.encode())
         write_durably(out / LABELS_FILE, label_sheet(site, settings.language, links).encode(), mode=0o600)
     except OSError as error:
