@@ -9,6 +9,7 @@ import os
 import random
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 from bumble import hci
@@ -50,6 +51,17 @@ class LoggedLegacyController(Logged, LegacyVirtualController):
     pass
 
 
+class Host:
+    """The kernel, as a controller writes to it: it refuses packets while nobody has the adapter, and they are lost."""
+
+    def __init__(self, device: int) -> None:
+        self._device = device
+
+    def on_packet(self, packet: bytes) -> None:
+        with suppress(OSError):
+            os.write(self._device, packet)
+
+
 def tell(*words: str) -> None:
     sys.stdout.write(f"{time.monotonic():.6f} {' '.join(words)}\n")
     sys.stdout.flush()
@@ -63,7 +75,7 @@ async def main() -> None:
         wire = await open_transport("vhci")
         controller = kind(name, air, random.Random())
         wire.source.set_packet_sink(controller)
-        controller.host = wire.sink
+        controller.host = Host(wire.sink.transport.get_extra_info("pipe").fileno())
         plugged.append(wire)
     await asyncio.Event().wait()
 

@@ -17,6 +17,7 @@ from functools import partial
 from multiprocessing.context import ForkContext, ForkProcess
 from pathlib import Path
 
+import forewarn_client.cli  # noqa: F401 - loaded here, for the commands that are forked from it
 from forewarn_client.__main__ import main as command_line
 from forewarn_client.config import ClientSettings
 from forewarn_client.device import Device
