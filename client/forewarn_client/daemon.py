@@ -8,6 +8,7 @@ from itertools import count
 from typing import Any, Final, Never
 
 from forewarn_client import damage
+from forewarn_client.board import HOOK_TOLD
 from forewarn_client.chaff import chaff
 from forewarn_client.config import ClientSettings
 from forewarn_client.daily import daily
@@ -152,6 +153,8 @@ class Daemon:
             jobs["state-socket"] = lambda: share_state(device, path)
         if device.settings.hook:
             jobs["hook"] = lambda: run_hook(device)
+        else:
+            await device.status.note(HOOK_TOLD, None)  # nothing of an alert is kept for a program that is gone
         if self._manager.listens:
             jobs["tell"] = lambda: tell_condition(device, self._manager)
         if self._settings.page_port:

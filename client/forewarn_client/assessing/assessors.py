@@ -1,7 +1,6 @@
 """Who answers the questions: a process of its own, whose memory is given back when it ends, or a thread of this one."""
 
 import asyncio
-import ctypes
 import signal
 import socket
 import sys
@@ -13,12 +12,11 @@ from typing import BinaryIO, Final, Protocol
 from forewarn_client.assessing.judgement import Judged
 from forewarn_client.assessing.messages import ANSWER, MAX_MESSAGE_BYTES, QUESTION, Fault
 from forewarn_client.assessing.questions import Compared, Comparison, Judging
+from forewarn_client.capabilities import hand_on_none
 from forewarn_client.config import ClientSettings
 from forewarn_protocol.errors import Missing
 
 _WORKER: Final = "forewarn_client.assessing.worker"
-_PR_CAP_AMBIENT: Final = 47
-_PR_CAP_AMBIENT_CLEAR_ALL: Final = 4
 
 
 class Assessor(Protocol):
@@ -120,7 +118,7 @@ class ProcessAssessor:
 
 
 async def _start(descriptor: int) -> Process:
-    _hand_on_no_rights()
+    hand_on_none()  # who opens a stranger's files needs no right
     # A new interpreter, not a copy of this one with its threads, its keys and its open diary. -P: no module is taken
     # from the folder in which somebody has started the daemon.
     command = (sys.executable, "-P", "-m", _WORKER, str(descriptor))
@@ -131,12 +129,6 @@ async def _start(descriptor: int) -> Process:
             f"no process can be started to compare keys in ({error.strerror}): end other programs, or set assessing to"
             " thread"
         ) from error
-
-
-def _hand_on_no_rights() -> None:
-    # A unit may give the daemon CAP_NET_ADMIN, and whatever that starts would have it as well. Who opens a stranger's
-    # files needs none; this process keeps its own (capabilities(7), 'Transformation of capabilities during execve').
-    ctypes.CDLL(None).prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
 
 
 def _ended(code: int) -> Exception:

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import os
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from forewarn_client.condition import State
 from forewarn_client.config import ClientSettings
 from forewarn_client.device import Device
+from forewarn_client.telling import hook
 from forewarn_client.telling.hook import run_hook
 from forewarn_client.telling.state import LOOK_EACH_S
 from forewarn_protocol.errors import BadSettings, Missing
@@ -99,6 +101,54 @@ async def test_a_daemon_that_stops_ends_its_hook(tmp_path: Path, clock: VirtualC
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
     await _until_gone(int(pid_file.read_text()))
+
+
+async def test_a_daemon_that_stops_in_the_instant_of_a_start_waits_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the program has started holds its pipe: ended alone by a cancelled start, it would be waited for."""
+    real = asyncio.create_subprocess_exec
+    mark = tmp_path / "mark"
+    os.mkfifo(mark)
+    started = asyncio.Event()
+
+    async def slowly(*command: str, **given: Any) -> asyncio.subprocess.Process:
+        process = await real(*command, **given)
+        started.set()
+        await asyncio.sleep(0)
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
+    script = 'sleep 600 & echo $! > "$0"; wait'
+    run = asyncio.create_task(hook._run(("/bin/sh", "-c", script, str(mark)), b"", 30))
+    await started.wait()
+    child = int(await asyncio.to_thread(mark.read_text))
+    run.cancel()
+    async with asyncio.timeout(10):
+        await asyncio.wait([run])
+    assert run.cancelled()
+    await _until_gone(child)
+
+
+async def test_a_start_by_itself_tells_nothing_again_and_a_crash_before_the_mark_does(
+    tmp_path: Path, clock: VirtualClock, program: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+    settings = ClientSettings(data=tmp_path / "data", hook=(str(program('cat >> "$1"')), str(log)))
+    async with Device.open(settings, clock) as device:
+        await warn(device)
+        with monkeypatch.context() as crash:
+            crash.setattr(type(device.status), "note", _crashes)
+            with pytest.raises(RuntimeError):
+                await anext(run_hook(device))
+        for _ in range(3):
+            async with aclosing(run_hook(device)) as job:
+                await anext(job)
+    assert [run["condition"] for run in runs(log)] == [State.ALERT] * 2
+
+
+async def _crashes(*_: object) -> None:
+    raise RuntimeError
 
 
 async def test_it_gets_no_variable_of_the_daemons_and_its_words_go_nowhere(
