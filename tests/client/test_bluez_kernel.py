@@ -134,6 +134,17 @@ async def test_what_a_process_that_died_has_left_is_removed_at_the_next_start(
     await after_it.close()
 
 
+async def test_a_start_that_cannot_remove_what_was_left_tries_again(fake: FakeBluez, radio: BluezRadio) -> None:
+    await radio.advertise(payload(1))
+    fake.kernel.wrong[REMOVE] = [BUSY]
+    after_it = fake.radio("hci0", TIMING)
+    with pytest.raises(Missing, match="does not end an advertisement"):
+        await after_it.start()
+    await after_it.start()
+    assert now_speaking(fake) == []
+    await after_it.close()
+
+
 async def test_an_advertisement_that_the_kernel_ends_is_followed_by_another(fake: FakeBluez, radio: BluezRadio) -> None:
     await radio.advertise(payload(1))
     asyncio.get_running_loop().call_later(0.01, fake.kernel.remove, 0)

@@ -181,6 +181,19 @@ async def test_a_kernel_that_falls_silent_or_ends_the_socket_costs_the_tap_and_n
     await hearer.close()
 
 
+async def test_a_socket_that_ends_before_its_answer_is_a_refusal_at_once(
+    fake: FakeBluez, radios: tuple[BluezRadio, BluezRadio]
+) -> None:
+    _, hearer = radios
+    fake.kernel.wrong[0x04] = [None]
+    starting = asyncio.create_task(hearer.start())
+    async with asyncio.timeout(5):
+        while fake.kernel.wrong[0x04]:  # noqa: ASYNC110 - the fake has no event for it
+            await asyncio.sleep(0.001)
+        fake.kernel.close()
+        assert not (await starting).every_rssi_sample
+
+
 async def test_where_there_is_no_management_socket_everything_goes_on_without(fake: FakeBluez) -> None:
     def nothing() -> None:
         raise OSError(97, "Address family not supported by protocol")

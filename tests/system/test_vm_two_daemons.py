@@ -29,6 +29,7 @@ from tests.contracts.air_log import (
     lives,
     silences_s,
 )
+from tests.system.vm.control import TURNS
 from tests.system.vm.kernel import Kernel, NoKernel, kernel
 from tests.system.vm.machine import missing_parts, run_machine
 
@@ -144,8 +145,9 @@ def test_two_tracers_meet_one_reports_the_other_is_warned_and_nobody_can_follow_
     figure(f"{radio}, {controllers} controllers, on a real kernel: {told.figures()}")
     figure(f"the same: {told.left_behind()}")
     if radio == "bluez":
-        untapped, stock = told.heard(untapped="hci1"), told.heard(stock="hci1")
-        figure(f"the same without the tap, windows of 4 s: {untapped}; without --experimental, too: {stock}")
+        untapped, stock, tapped = (told.heard(**{name: "hci1"}) for name in ("untapped", "stock", "tapped"))
+        figure(f"the same without the tap, windows of 4 s: {untapped}; beside a stock bluetoothd: {stock}")
+        figure(f"the same with the tap beside a stock bluetoothd: {tapped}")
     assert told.story["reported"] == "sent"
     assert told.story["check"] == {"a": 0, "b": 4}
     # On a legacy controller the kernel decides on the interval: docs/limits.md.
@@ -154,5 +156,21 @@ def test_two_tracers_meet_one_reports_the_other_is_warned_and_nobody_can_follow_
     came, sent, _ = told.count(**ADAPTERS)
     assert came >= HEARD_AT_LEAST * sent
     assert told.air.refused == []
+    if radio == "bluez":
+        judge_the_kernel_beside_bluetoothd(told)
     # Positive control: the same radio made to keep its address or, where that is the kernel's, its identifier.
     assert links(told.control) == [ROTATED_WRONGLY[radio]]
+
+
+def judge_the_kernel_beside_bluetoothd(told: Told) -> None:
+    """Hold the tap and the kernel's own advertisements to what was on the air."""
+    came, sent, _ = told.count(tapped="hci1")
+    assert came >= HEARD_AT_LEAST * sent
+    came, sent, _ = told.count(stock="hci1")
+    assert came < sent / 2, "positive control: without the tap, the same windows beside the same bluetoothd"
+    begins_s, ends_s = told.story["refused_from_s"], told.story["control_from_s"]
+    by_the_kernel = [sent for sent in told.air.sent if begins_s <= sent.at_s < ends_s]
+    assert len({sent.identifier for sent in by_the_kernel}) == TURNS
+    assert links(by_the_kernel) == []
+    assert {(len(sent.data), sent.data[:3], sent.address[0] >> 6) for sent in by_the_kernel} == {(31, b"\2\1\x1a", 0)}
+    assert not any(sent.connectable for sent in by_the_kernel)

@@ -1,4 +1,4 @@
-"""In the virtual machine, the radio alone: without its tap, switched off and on, and rotated wrongly on purpose.
+"""In the virtual machine, the radio alone: with and without its tap, switched off and on, refused, rotated wrongly.
 
 The last is the positive control of the air log: the same check must object to it.
 """
@@ -13,7 +13,9 @@ from pathlib import Path
 from dbus_fast import Variant
 
 from forewarn_client.radio.bluez import BluezRadio
-from forewarn_client.radio.bluez.bluetoothd import ADAPTER, Bluetoothd
+from forewarn_client.radio.bluez.bluetoothd import ADAPTER, Bluetoothd, CallFailed
+from forewarn_client.radio.bluez.management import open_control
+from forewarn_client.radio.bluez.sentences import REFUSING
 from forewarn_client.radio.hci_link import open_named
 from forewarn_client.timing import Timing
 from forewarn_protocol.advertisement import Payload
@@ -73,11 +75,29 @@ async def switch_off_and_on() -> float:
     return switched_s
 
 
-async def hear_without_tap(notes: Path) -> None:
-    """Scan as a process without CAP_NET_ADMIN does, and note what was heard."""
+class RefusedByBluetoothd(BluezRadio):
+    """As on the kernels that refuse whatever a bluetoothd asks."""
+
+    async def _announce(self, payload: Payload, interval_s: float) -> None:
+        del payload, interval_s
+        raise CallFailed(REFUSING)
+
+
+async def speak_though_refused() -> None:
+    """Let the kernel itself advertise, and rotate; nothing is on the air afterwards."""
+    speaker = RefusedByBluetoothd("hci0", SystemClock(), Timing.production())
+    await speaker.start()
+    for turn in range(TURNS):
+        await speaker.advertise(Payload.from_service_data(bytes([200 + turn]) * 20))
+        await asyncio.sleep(TURN_S)
+    await speaker.close()
+
+
+async def hear(notes: Path, *, tapped: bool) -> None:
+    """Scan as a process with CAP_NET_ADMIN does, or as one without it, and note what was heard."""
     clock, timing = SystemClock(), Timing.production()
     speaker = BluezRadio("hci0", clock, timing)
-    hearer = WatchedRadio(BluezRadio("hci1", clock, timing, open_management=_refuse), notes)
+    hearer = WatchedRadio(BluezRadio("hci1", clock, timing, open_management=open_control if tapped else _refuse), notes)
     await speaker.start()
     await hearer.start()
     for turn in range(TURNS):

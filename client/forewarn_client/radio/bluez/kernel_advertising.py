@@ -34,6 +34,7 @@ class KernelAdvertising:
         self._management = management
         self._ends_after_s = min(math.ceil(ends_after_s), 0xFFFF)
         self._instance = 0
+        self._cleared = False
         self.on_air = False
 
     @property
@@ -48,11 +49,12 @@ class KernelAdvertising:
             Missing: the kernel won't.
         """
         features = self._management.features
-        if features is not None and not self._instance:
+        if features is not None and not self._cleared:
             # The last, for bluetoothd begins with the first. Where there is only one, it may be bluetoothd's.
             self._instance = features.instances
             if features.instances > 1:
                 await self.end()
+            self._cleared = True
 
     async def begin(self, advertisement: bytes, interval_s: float) -> None:
         """Put bytes on the air under a new address.

@@ -121,6 +121,8 @@ class Management:
                 asyncio.get_running_loop().remove_reader(self._socket)
             self._socket.close()
             self._socket = None
+        if self._awaited is not None and not self._awaited[1].done():
+            self._awaited[1].set_exception(OSError("the management socket has ended"))
 
     def _read(self, connected: socket.socket) -> None:
         # One packet a call: the loop calls again while there are more, and a flood starves nobody else.
