@@ -71,7 +71,9 @@ class Told:
         if called and not self.called:
             found.append(Notification(say(language, "news.help"), reason, urgent=False))
         # Only what stands: what the device has forgotten is forgotten here too.
-        self.days, self.withdrawn, self.called = days, withdrawn, called
+        self.days, self.withdrawn = days, withdrawn
+        # A fault that comes and goes is one call, until the device has worked in between.
+        self.called = called or (self.called and state["condition"] != State.RUNNING)
         return found
 
     def keep(self) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -55,17 +56,19 @@ async def keep_showing(path: Path, told: Told, language: Language, show: Show, c
     """Show what is news, for ever, whatever of the daemon and the desktop comes and goes meanwhile."""
     wait_s, most_s = _BACK_OFF_S
     said = ""
+    kept = replace(told)
     while True:
         try:
             async for state in _states_of(path):
                 for notification in told.news_in(state, language):
                     await show(notification)
                 told.keep()
+                kept = replace(told)
                 wait_s, said = _BACK_OFF_S[0], ""
         except ForewarnError as error:
             if error.message != said:  # a machine without a daemon must not fill the journal
                 _log.warning("%s; trying again", said := error.message)
-            told = Told.read(told.path)  # what could not be shown was not
+            told = replace(kept)  # what could not be shown was not
         await clock.sleep_until(clock.monotonic() + wait_s)
         wait_s = min(2 * wait_s, most_s)
 

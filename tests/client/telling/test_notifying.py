@@ -75,13 +75,13 @@ def test_each_warning_and_each_end_of_one_is_shown_once() -> None:
     assert not told.news_in(state(), "en")
 
 
-def test_a_call_for_help_is_shown_once_for_as_long_as_it_lasts() -> None:
+def test_a_call_for_help_is_shown_once_until_the_device_has_worked_in_between() -> None:
     told = Told(None)
     (first,) = told.news_in(state(condition=State.CALL), "en")
     assert not first.urgent
     assert "disk" in first.body
-    assert not told.news_in(state(condition=State.CALL), "en")
-    assert not told.news_in(state(condition=State.STALE), "en")
+    for condition in (State.CALL, State.STALE, State.CALL, State.ALERT, State.CALL, State.RUNNING):
+        assert not told.news_in(state(condition=condition), "en")
     assert told.news_in(state(condition=State.CALL), "en") == [first]
 
 
@@ -160,6 +160,22 @@ async def test_what_the_desktop_refused_is_shown_when_it_is_ready_and_only_once(
         # Both lines were read by then, or are: nothing more is shown of the second.
         await asyncio.sleep(0.05)
     assert len(desktop.shown) == 1
+
+
+async def test_a_daemon_that_comes_back_is_not_shown_again_where_nothing_can_be_written_down(tmp_path: Path) -> None:
+    shown: list[Notification] = []
+
+    async def keep(notification: Notification) -> None:
+        shown.append(notification)
+
+    path = tmp_path / "state.sock"
+    line = json.dumps(state(days=("2025-06-14",))).encode()
+    async with notifying_here(path, Told(None), keep):
+        for _ in range(3):
+            async with telling(path, line, b"nonsense") as come:
+                await until(lambda: len(come) > 1)
+            path.unlink(missing_ok=True)
+    assert len(shown) == 1
 
 
 async def test_whatever_comes_over_the_socket_the_program_goes_on_and_says_each_thing_once(
