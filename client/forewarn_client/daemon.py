@@ -23,7 +23,7 @@ from forewarn_client.page.listener import PageHost
 from forewarn_client.pausing import Switch
 from forewarn_client.presence import only_daemon
 from forewarn_client.pulse import Pulse
-from forewarn_client.radio import Radio
+from forewarn_client.radio import Radio, StackBroken
 from forewarn_client.service_manager import ServiceManager, tell_condition
 from forewarn_client.signals.showing import has_signals, show_condition
 from forewarn_client.speaking import speak
@@ -74,7 +74,7 @@ class Daemon:
         """Open the device, start the radio, call `ready`, work until cancelled; a radio that is missing may come later.
 
         Raises:
-            ForewarnError: the device can't be opened, or another daemon has it.
+            ForewarnError: the device can't be opened, another daemon has it, or the radio's stack is broken at first.
             ExceptionGroup: a programming error ended a job; the others were stopped.
         """
         with only_daemon(self._settings.data):
@@ -110,13 +110,21 @@ class Daemon:
                     # A start that was killed may have left a second name of the device key.
                     await asyncio.to_thread(clear_left_overs, self._settings.data)
                     await device.status.clear_faults()
-                    with suppress(Missing):  # it may come: who speaks and listens asks again, and says what is missing
-                        await self._radio.start()
+                    await self._take_radio(is_first=bool(to_tell))
                 while to_tell:  # once, however often the diary is begun anew
                     to_tell.pop()()
                 await self._work(device)
             finally:
                 await self._radio.close()
+
+    async def _take_radio(self, *, is_first: bool) -> None:
+        try:
+            await self._radio.start()
+        except StackBroken:
+            if is_first:
+                raise  # whoever has just started it is there to mend it; later, it may be a restart that passes
+        except Missing:
+            pass  # it may come: who speaks and listens asks again, and says what is missing
 
     async def _mend(self, attempt: int) -> None:
         """Begin the diary anew; wait longer each time, for the disk itself may be what is failing."""

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import json
 import logging
-import signal
 import sys
 import tracemalloc
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -28,6 +27,7 @@ from forewarn_client.radio.bluez.radio import capabilities_of
 from forewarn_client.timing import Timing
 from forewarn_protocol.errors import Missing
 from forewarn_shell import command_line
+from forewarn_shell.command_line import EXIT_MISSING
 from forewarn_simulations.clocks import ScaledClock
 from tests.client.fake_bluez import NONSENSE, SILENCE, FakeBluez, Wrong, fake_bluez
 from tests.client.nonsense import ANY_BODY, ERRORS, INTERFACES, PATHS, Body, bodies
@@ -251,9 +251,10 @@ def test_a_bus_that_is_none_is_one_line_and_leaves_no_task(
         asyncio.run(run())
 
 
+NO_ADAPTER: Wrong = ("a{oa{sa{sv}}}", [{"/org/bluez/hci0": {}}])
 STRANGE: tuple[Wrong, ...] = (
     NONSENSE,
-    ("a{oa{sa{sv}}}", [{"/org/bluez/hci0": {}}]),
+    NO_ADAPTER,
     ("ay", [bytes(100_000)]),
     ("", []),
     "org.bluez.Error.Made.Up",
@@ -316,11 +317,15 @@ async def test_a_daemon_says_each_fault_in_one_line_goes_on_trying_and_speaks_wh
     caplog.set_level(logging.INFO)
     async with fake_bluez(system_bus, ScaledClock(1_750_000_000, 100)) as fake:
         fake.adapter("hci0")
-        for member in ASKED:
-            fake.wrong[member] = list(STRANGE) * 200
         timing = Timing(random=Random(3), first_step_s=(0.0, 1.0), scan_gap_s=(10.0, 15.0))
         radio = BluezRadio("hci0", fake.clock, timing, patience_s=1)
-        daemon = asyncio.create_task(Daemon(ClientSettings(data=tmp_path), fake.clock, radio, timing).run())
+
+        def talk_nonsense() -> None:
+            for member in ASKED:
+                fake.wrong[member] = list(STRANGE) * 200
+
+        work = Daemon(ClientSettings(data=tmp_path), fake.clock, radio, timing).run(talk_nonsense)
+        daemon = asyncio.create_task(work)
         await fake.clock.sleep_until(fake.clock.monotonic() + 200)
         assert not daemon.done()
         assert fake.on_air == []
@@ -369,21 +374,21 @@ def test_whatever_an_adapter_says_of_itself_the_doctor_has_a_line_for_it(found: 
 
 
 @pytest.mark.slow
-async def test_a_daemon_as_a_process_waits_and_ends_cleanly(system_bus: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", [answer for answer in STRANGE if answer != NO_ADAPTER])
+async def test_a_daemon_that_meets_nonsense_at_its_start_ends_with_3_and_one_line(
+    system_bus: str, tmp_path: Path, answer: Wrong
+) -> None:
     (tmp_path / SETTINGS_FILE).write_text('radio = "bluez"\n')
     async with fake_bluez(system_bus, ScaledClock(1_750_000_000, 1)) as fake:
         fake.adapter("hci0")
-        fake.wrong["GetManagedObjects"] = list(STRANGE) * 100
+        fake.wrong["GetManagedObjects"] = [answer] * 100
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", KEPT_CLOCK + "from forewarn_client.__main__ import main; main()"),
             *("--data", str(tmp_path), "run"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        assert process.stderr is not None
-        while b"makes no sense" not in (line := await asyncio.wait_for(process.stderr.readline(), 30)):
-            assert b"Traceback" not in line
-        process.send_signal(signal.SIGTERM)
-        _, rest = await asyncio.wait_for(process.communicate(), 30)
-    assert process.returncode == 0
-    assert b"Traceback" not in rest
+        out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == EXIT_MISSING
+    assert b"makes no sense" in err
+    assert (out, err.count(b"\n")) == (b"", 1)

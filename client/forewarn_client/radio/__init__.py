@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from forewarn_protocol.advertisement import Payload
 from forewarn_protocol.errors import Missing
 
-__all__ = ["REAL_RSSI_DBM", "AdvertisingReport", "Capabilities", "NotSpoken", "Radio"]
+__all__ = ["REAL_RSSI_DBM", "AdvertisingReport", "Capabilities", "NotSpoken", "Radio", "StackBroken"]
 
 REAL_RSSI_DBM: Final = frozenset(range(-126, 21)) - {0}
 """What a receiver can measure. Stacks report -127, 0 or 127 when they have no measurement."""
@@ -19,6 +19,10 @@ REAL_RSSI_DBM: Final = frozenset(range(-126, 21)) - {0}
 
 class NotSpoken(Missing):
     """The payload was refused, and nothing of it was ever on the air: it may still be spoken, for the first time."""
+
+
+class StackBroken(Missing):
+    """What lies between this process and any adapter is not there, or makes no sense: a person has to mend it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,10 @@ class Radio(Protocol):
     """
 
     async def start(self) -> Capabilities:
-        """Take hold of the hardware; nothing is on the air yet. Called again, take hold anew of what was lost."""
+        """Take hold of the hardware; nothing is on the air yet. Called again, take hold anew of what was lost.
+
+        Raises StackBroken where no adapter that comes would help.
+        """
         ...
 
     async def advertise(self, payload: Payload) -> None:

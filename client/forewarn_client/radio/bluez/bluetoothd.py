@@ -9,6 +9,7 @@ from dbus_fast import BusType, Message, MessageType
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import AuthError, DBusError, InvalidAddressError, InvalidMessageError, SignatureBodyMismatchError
 
+from forewarn_client.radio import StackBroken
 from forewarn_client.radio.bluez.advertisement import Advertisement
 from forewarn_client.radio.bluez.sentences import NO_BUS, NO_PLACE, NONSENSE, NOTHING_THERE, SILENT, sentence
 from forewarn_client.radio.bluez.sleep_delay import LOGIN, SleepDelay
@@ -65,7 +66,7 @@ class Bluetoothd:
         """Join the bus and ask to be told.
 
         Raises:
-            Missing: there is no system bus, or it refuses.
+            StackBroken: there is no system bus, or it refuses.
         """
         await self.leave()
         try:
@@ -80,7 +81,7 @@ class Bluetoothd:
             bus.add_message_handler(self._take)
         except (*_BROKEN, TimeoutError, CallFailed) as error:
             await self.leave()
-            raise Missing(NO_BUS) from error
+            raise StackBroken(NO_BUS) from error
         except BaseException:
             await self.leave()
             raise
@@ -111,16 +112,18 @@ class Bluetoothd:
         """Return the adapter's interfaces, each with its properties; empty where there is no such adapter.
 
         Raises:
-            Missing: bluetoothd does not run, does not answer, or answers nonsense.
+            Missing: bluetoothd does not run, or does not answer.
+            StackBroken: it answers nonsense.
         """
         try:
             (objects,) = await self.call("/", _OBJECTS, "GetManagedObjects")
             found = objects.get(self.path, {})
             return {name: {key: value.value for key, value in found[name].items()} for name in found}
         except CallFailed as error:
-            raise Missing(sentence(error.name)) from error
+            said = sentence(error.name)
+            raise (StackBroken if said == NONSENSE else Missing)(said) from error
         except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise Missing(NONSENSE) from error
+            raise StackBroken(NONSENSE) from error
 
     async def register(self, path: str, advertisement: Advertisement) -> None:
         """Put an advertisement on the air.
