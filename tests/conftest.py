@@ -5,6 +5,7 @@ A test skips with a sentence, or fails where FOREWARN_REQUIRE names the missing 
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from fcntl import LOCK_EX, flock
@@ -42,6 +43,12 @@ def shared_folder(name: str) -> Path:
     if not folder.is_dir():
         lacking(name, f"other projects' data is not here: set FOREWARN_SHARED to the folder that holds {name}/")
     return folder
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C even where tests run in the background of a shell, which ignores it: their processes would too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
