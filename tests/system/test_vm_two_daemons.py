@@ -69,7 +69,8 @@ class Told:
     def heard(self, **receivers: str) -> str:
         """Say how many advertisements came to receivers (notes by adapter) of those sent while they scanned."""
         came, sent, windows = self.count(**receivers)
-        return f"{came} of {sent} ({came / sent:.1%}), {came / windows:.1f} a window"
+        share = f" ({came / sent:.1%})" if sent else ""
+        return f"{came} of {sent}{share} in {windows} windows"
 
     def count(self, **receivers: str) -> tuple[int, int, int]:
         """Return how many came, how many were sent, and in how many windows."""
@@ -157,17 +158,18 @@ def test_two_tracers_meet_one_reports_the_other_is_warned_and_nobody_can_follow_
     assert came >= HEARD_AT_LEAST * sent
     assert told.air.refused == []
     if radio == "bluez":
-        judge_the_kernel_beside_bluetoothd(told)
+        judge_the_kernel_beside_bluetoothd(told, controllers)
     # Positive control: the same radio made to keep its address or, where that is the kernel's, its identifier.
     assert links(told.control) == [ROTATED_WRONGLY[radio]]
 
 
-def judge_the_kernel_beside_bluetoothd(told: Told) -> None:
+def judge_the_kernel_beside_bluetoothd(told: Told, controllers: str) -> None:
     """Hold the tap and the kernel's own advertisements to what was on the air."""
     came, sent, _ = told.count(tapped="hci1")
     assert came >= HEARD_AT_LEAST * sent
-    came, sent, _ = told.count(stock="hci1")
-    assert came < sent / 2, "positive control: without the tap, the same windows beside the same bluetoothd"
+    if controllers == "legacy":  # with extended advertising a stock bluetoothd sends so seldom that nothing can be told
+        came, sent, _ = told.count(stock="hci1")
+        assert came < sent / 2, "positive control: without the tap, the same windows beside the same bluetoothd"
     begins_s, ends_s = told.story["refused_from_s"], told.story["control_from_s"]
     by_the_kernel = [sent for sent in told.air.sent if begins_s <= sent.at_s < ends_s]
     assert len({sent.identifier for sent in by_the_kernel}) == TURNS
