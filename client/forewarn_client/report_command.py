@@ -14,7 +14,7 @@ from forewarn_client.config import ClientSettings
 from forewarn_client.device import Device, demand_diary
 from forewarn_client.offering import Offer, Wish
 from forewarn_client.reporting import Consent, Outcome
-from forewarn_client.translations import say
+from forewarn_client.translations import say, say_day
 from forewarn_protocol.advice import Language
 from forewarn_protocol.verification import TestType
 from forewarn_shell.clock import Clock, SystemClock
@@ -94,18 +94,19 @@ def consent_of(language: Language, *, yes: bool, file: Path | None = None) -> Co
 
 def offer_in_words(offer: Offer, language: Language, file: Path | None = None) -> str:
     """Say on a terminal what would be sent, to whom, what follows from it, and how to keep a day back."""
-    lines = offer_lines(offer, language, file)
+    lines = offer_lines(offer, language, file, as_typed=True)
     if not offer.asks_for_code_alone and offer.finding is not TestType.NEGATIVE:
         lines.append(say(language, "report.drop"))
     return "\n".join(lines)
 
 
-def offer_lines(offer: Offer, language: Language, file: Path | None = None) -> list[str]:
-    """Say what would be sent, to whom, and what follows from it."""
+def offer_lines(offer: Offer, language: Language, file: Path | None = None, *, as_typed: bool = False) -> list[str]:
+    """Say what would be sent, to whom, and what follows from it; `as_typed`: days as an option wants them."""
     if offer.asks_for_code_alone:
         return [say(language, "report.code", server=offer.server)]
     changed, new = (
-        [day.isoformat() for day in days if day not in offer.dropped] for days in (offer.changed, offer.offered)
+        [day.isoformat() if as_typed else say_day(language, day) for day in days if day not in offer.dropped]
+        for days in (offer.changed, offer.offered)
     )
 
     def tell(sentence: str, days: Sequence[str] = ()) -> str:

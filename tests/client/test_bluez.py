@@ -22,6 +22,7 @@ from forewarn_protocol.advertisement import Payload
 from forewarn_protocol.errors import BadSettings, Missing
 from forewarn_simulations.clocks import ScaledClock, VirtualClock
 from tests.client.fake_bluez import NONSENSE, SILENCE, FakeBluez, fake_bluez
+from tests.waiting import until
 
 TIMING = Timing(random=Random(3), first_step_s=(0.0, 1.0), scan_gap_s=(10.0, 15.0))
 ADAPTER = "/org/bluez/hci0"
@@ -45,19 +46,24 @@ async def radio(fake: FakeBluez) -> AsyncIterator[BluezRadio]:
     await radio.close()
 
 
+async def started_again(radio: BluezRadio) -> None:
+    """Ask the radio until it has heard that it may go on."""
+    async with asyncio.timeout(5):
+        while True:
+            try:
+                await radio.start()
+            except Missing:
+                await asyncio.sleep(0.001)
+            else:
+                return
+
+
 def payload(number: int) -> Payload:
     return Payload.from_service_data(bytes([number]) * 20)
 
 
 async def listen(radio: BluezRadio, seconds: float) -> list[AdvertisingReport]:
     return [report async for report in radio.scan(seconds)]
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for what the other side of the bus does: a message takes as long as it takes."""
-    async with asyncio.timeout(5):
-        while not holds():  # noqa: ASYNC110 - the fake has no event for each of its states
-            await asyncio.sleep(0.001)
 
 
 def now_speaking(fake: FakeBluez) -> list[bytes]:
@@ -251,13 +257,7 @@ async def test_sleep_and_waking_each_end_an_identifier(fake: FakeBluez, radio: B
     await radio.stop_advertising()
     assert now_speaking(fake) == []
     await fake.sleep(going=False)
-    async with asyncio.timeout(5):
-        while True:
-            try:
-                await radio.start()
-                break
-            except Missing:
-                await asyncio.sleep(0.001)
+    await started_again(radio)
     await radio.advertise(payload(2))
     assert now_speaking(fake) == [bytes([2]) * 20]
 
@@ -271,13 +271,7 @@ async def test_a_sleep_that_is_announced_waits_until_nothing_is_on_the_air(fake:
         await fake.all_let_it_sleep()
     assert now_speaking(fake) == [], "the machine sleeps from here on"
     await fake.sleep(going=False)
-    async with asyncio.timeout(5):
-        while True:
-            try:
-                await radio.start()
-                break
-            except Missing:
-                await asyncio.sleep(0.001)
+    await started_again(radio)
     assert len(fake.sleep_locks) == 2, "the next sleep waits, too"
 
 

@@ -13,7 +13,8 @@ from forewarn_protocol.errors import Missing
 from forewarn_simulations.clocks import ScaledClock
 from tests.client.fake_bluez import PUBLIC, FakeBluez, fake_bluez
 from tests.client.fake_kernel import INSTANCES
-from tests.client.test_bluez import lost, now_speaking, payload, until
+from tests.client.test_bluez import lost, now_speaking, payload
+from tests.waiting import until
 
 TIMING = Timing(random=Random(3))
 PARAMETERS, DATA, ADVERTISING, REMOVE = 0x54, 0x55, 0x3E, 0x3F

@@ -31,8 +31,9 @@ from forewarn_shell.command_line import EXIT_MISSING
 from forewarn_simulations.clocks import ScaledClock
 from tests.client.fake_bluez import NONSENSE, SILENCE, FakeBluez, Wrong, fake_bluez
 from tests.client.nonsense import ANY_BODY, ERRORS, INTERFACES, PATHS, Body, bodies
-from tests.client.test_bluez import ADAPTER, TIMING, listen, now_speaking, payload, until
+from tests.client.test_bluez import ADAPTER, TIMING, listen, now_speaking, payload
 from tests.client.test_cli import KEPT_CLOCK
+from tests.waiting import until
 
 ASKED = (
     *("GetManagedObjects", "RegisterAdvertisement", "UnregisterAdvertisement", "RegisterMonitor"),

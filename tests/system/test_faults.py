@@ -19,7 +19,7 @@ from forewarn_client.config import ClientSettings
 from forewarn_client.daemon import Daemon
 from forewarn_client.device import Device
 from forewarn_client.fetching import fetch
-from forewarn_client.radio.loopback import Air, LoopbackRadio
+from forewarn_client.radio.loopback import Air, EmptyRoom, LoopbackRadio
 from forewarn_client.status import ALERT_IS_ACTIVE, CANNOT_KNOW, NOTHING_TO_DO, Status, look
 from forewarn_client.timing import Timing
 from forewarn_protocol.feeds import FeedAge
@@ -33,12 +33,6 @@ INDEX = "/exports/vn/index.json"
 Folder = dict[str, bytes]
 History = tuple[Folder, Folder]
 """The public folder of last week, and of before the newest export."""
-
-
-class Nobody:
-    def rssi_dbm(self, sender: str, receiver: str, monotonic_s: float) -> int | None:
-        del sender, receiver, monotonic_s
-        return None
 
 
 class Lying(HonestServer):
@@ -141,7 +135,7 @@ SLOW = [
 async def at_work(settings: ClientSettings, clock: VirtualClock) -> AsyncIterator[None]:
     # What is heard is no matter here: a scan now and then costs the tests less.
     timing = Timing(random=Random(2), scan_gap_s=(3000.0, 3600.0), rotation_s=(7200.0, 7300.0))
-    radio = LoopbackRadio(Air(clock, Nobody()), "self", timing)
+    radio = LoopbackRadio(Air(clock, EmptyRoom()), "self", timing)
     task = asyncio.create_task(Daemon(settings, clock, radio, timing).run())
     await clock.run_for(0)
     try:

@@ -4,18 +4,10 @@ from functools import partial
 
 from forewarn_client.config import ClientSettings
 from forewarn_client.radio import Radio
-from forewarn_client.radio.loopback import Air, LoopbackRadio
+from forewarn_client.radio.loopback import Air, EmptyRoom, LoopbackRadio
 from forewarn_client.timing import Timing
 from forewarn_protocol.errors import Missing
 from forewarn_shell.clock import Clock
-
-
-class _EmptyRoom:
-    """The air of a process that is alone in it."""
-
-    def rssi_dbm(self, sender: str, receiver: str, monotonic_s: float) -> int | None:
-        del sender, receiver, monotonic_s
-        return None
 
 
 def choose_radio(settings: ClientSettings, clock: Clock, timing: Timing) -> Radio:
@@ -25,7 +17,7 @@ def choose_radio(settings: ClientSettings, clock: Clock, timing: Timing) -> Radi
         Missing: the extra of that radio is not installed.
     """
     if settings.radio == "loopback":
-        return LoopbackRadio(Air(clock, _EmptyRoom()), "self", timing, service_uuid=settings.service_uuid)
+        return LoopbackRadio(Air(clock, EmptyRoom()), "self", timing, service_uuid=settings.service_uuid)
     if settings.radio == "bluez":
         return _bluez(settings, clock, timing)
     return _hci(settings, clock, timing)

@@ -24,6 +24,15 @@ class Propagation(Protocol):
         ...
 
 
+class EmptyRoom:
+    """The propagation of a radio that nobody hears, and that hears nobody."""
+
+    def rssi_dbm(self, sender: str, receiver: str, monotonic_s: float) -> int | None:
+        """Return None."""
+        del sender, receiver, monotonic_s
+        return None
+
+
 @dataclass(slots=True)
 class Transmission:
     """One identifier on the air: from whom, which bytes, from when to when, how often."""

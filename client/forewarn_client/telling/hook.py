@@ -76,7 +76,7 @@ async def _start(command: Sequence[str], environment: Mapping[str, str]) -> Proc
 
 
 def _mark(state: Mapping[str, Any]) -> str:
-    """Return what changes with condition, alerts and withdrawals, and says nothing of their days."""
+    """Return what changes with condition, alerts and withdrawals; a day that is forgotten changes it, too."""
     days = [sorted(entry["day"] for entry in state[kind]) for kind in ("alerts", "withdrawn")]
     return sha256(json.dumps([state["condition"], days]).encode()).hexdigest()
 

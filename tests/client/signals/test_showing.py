@@ -11,7 +11,7 @@ from forewarn_client.condition import State, condition_of
 from forewarn_client.config import ClientSettings
 from forewarn_client.daemon import Daemon
 from forewarn_client.device import Device
-from forewarn_client.radio.loopback import Air, LoopbackRadio
+from forewarn_client.radio.loopback import Air, EmptyRoom, LoopbackRadio
 from forewarn_client.signals.rhythms import RHYTHMS
 from forewarn_client.status import look
 from forewarn_client.timing import Timing
@@ -23,15 +23,9 @@ from tests.client.signals.led_tree import choose, make_led, written
 HOUR_S = 3600.0
 
 
-class Nobody:
-    def rssi_dbm(self, sender: str, receiver: str, monotonic_s: float) -> int | None:
-        del sender, receiver, monotonic_s
-        return None
-
-
 class Radio(LoopbackRadio):
     def __init__(self, clock: VirtualClock) -> None:
-        super().__init__(Air(clock, Nobody()), "a", Timing())
+        super().__init__(Air(clock, EmptyRoom()), "a", Timing())
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,5 @@
 """What happens to a device while others are told: an alert comes and is taken back, a fault comes and goes."""
 
-import asyncio
-from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 
 from forewarn_client.alerts import Alert, keep_and_tell
@@ -18,10 +16,3 @@ async def warn(device: Device, day: date = DAY) -> None:
     await meet(device, key_of_day(noon_s := datetime.combine(day, time(12), UTC).timestamp(), 1), noon_s, 8)
     alert = Alert(day, SECRET_MINUTES, Likelihood.LIKELY, "minutes")
     await device.database.write(keep_and_tell, device.vault, [alert])
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Wait for what another process does: it takes as long as it takes."""
-    async with asyncio.timeout(10):
-        while not holds():  # noqa: ASYNC110 - it has no event for us
-            await asyncio.sleep(0.001)

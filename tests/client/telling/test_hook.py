@@ -16,7 +16,8 @@ from forewarn_client.telling.hook import run_hook
 from forewarn_client.telling.state import LOOK_EACH_S
 from forewarn_protocol.errors import BadSettings, Missing
 from forewarn_simulations.clocks import VirtualClock
-from tests.client.telling.stirring import until, warn
+from tests.client.telling.stirring import warn
+from tests.waiting import until
 
 Make = Callable[[str], Path]
 

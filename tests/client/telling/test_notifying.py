@@ -21,7 +21,7 @@ from forewarn_protocol.errors import BadInput, Missing
 from forewarn_simulations.clocks import ScaledClock
 from tests.client.conftest import NOON_S
 from tests.client.telling.fake_desktop import FakeDesktop, fake_desktop
-from tests.client.telling.stirring import until
+from tests.waiting import until
 
 BETRAYING = ("expos", "contact", "infect", "near", "minute", "tiếp xúc", "nhiễm", "phơi", "phút", "2025")
 

@@ -14,7 +14,7 @@ from forewarn_client.condition import State
 from forewarn_client.config import ClientSettings
 from forewarn_client.daemon import Daemon
 from forewarn_client.device import Device
-from forewarn_client.radio.loopback import Air, LoopbackRadio
+from forewarn_client.radio.loopback import Air, EmptyRoom, LoopbackRadio
 from forewarn_client.telling.state import LOOK_EACH_S
 from forewarn_client.telling.state_socket import MOST_CLIENTS, share_state, short_name
 from forewarn_client.timing import Timing
@@ -24,12 +24,6 @@ from tests.client.meetings import key_of_day, meet
 from tests.client.telling.stirring import DAY, warn
 
 OPTIONAL = {"encounters", "erasures", "damaged_entries"}
-
-
-class Nobody:
-    def rssi_dbm(self, sender: str, receiver: str, monotonic_s: float) -> int | None:
-        del sender, receiver, monotonic_s
-        return None
 
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -74,7 +68,7 @@ async def test_a_running_daemon_tells_its_state_at_once_and_again_when_a_warning
 ) -> None:
     path = tmp_path / "state.sock"
     settings = ClientSettings(data=tmp_path / "data", language="en", state_socket=path)
-    radio = LoopbackRadio(Air(clock, Nobody()), "a", Timing())
+    radio = LoopbackRadio(Air(clock, EmptyRoom()), "a", Timing())
     daemon = asyncio.create_task(Daemon(settings, clock, radio, Timing()).run())
     try:
         await clock.run_for(5)
